@@ -1,0 +1,56 @@
+"""Eigendecompositions and their derivatives for every Python array library.
+
+``res = arreig.eig(A)`` decomposes, ``res.vjp(gV, gw)`` takes a gradient through it, ``arreig.eig_vjp(A, gV)`` does both.
+"""
+
+from ._decompositions.eig import EigLeftResult, EigResult, eig, eig_jvp, eig_vjp
+from ._decompositions.eigh import EighResult, eigh, eigh_jvp, eigh_vjp, eigvalsh, eigvalsh_jvp, eigvalsh_vjp
+from ._decompositions.eigvals import eigvals, eigvals_jvp, eigvals_vjp
+from ._degeneracy import Broaden
+from ._errors import (
+    ArreigError,
+    DefectiveMatrixError,
+    DegenerateEigenvaluesError,
+    EigensystemError,
+    GaugeDependentLossError,
+    GaugeError,
+    GaugeTieWarning,
+    InputError,
+    InputTypeError,
+    NonFiniteError,
+)
+from ._gauge import Component, Functional
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArreigError",
+    "Broaden",
+    "Component",
+    "DefectiveMatrixError",
+    "DegenerateEigenvaluesError",
+    "EigLeftResult",
+    "EigResult",
+    "EigensystemError",
+    "EighResult",
+    "Functional",
+    "GaugeDependentLossError",
+    "GaugeError",
+    "GaugeTieWarning",
+    "InputError",
+    "InputTypeError",
+    "NonFiniteError",
+    "__version__",
+    "eig",
+    "eig_jvp",
+    "eig_vjp",
+    "eigh",
+    "eigh_jvp",
+    "eigh_vjp",
+    "eigvals",
+    "eigvals_jvp",
+    "eigvals_vjp",
+    "eigvalsh",
+    "eigvalsh_jvp",
+    "eigvalsh_vjp",
+]

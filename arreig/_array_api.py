@@ -1,0 +1,97 @@
+"""The only door to array-api-compat and array-api-extra, and the few helpers that every layer shares."""
+
+from array_api_compat import array_namespace as namespace
+from array_api_compat import device
+from array_api_extra import create_diagonal, one_hot
+
+from ._types import Array
+
+__all__ = [
+    "adjoint",
+    "column_dot",
+    "column_norm",
+    "create_diagonal",
+    "device",
+    "imag",
+    "is_complex",
+    "largest",
+    "matrix_norm",
+    "namespace",
+    "one_hot",
+    "promote_complex",
+    "real",
+    "relative_tolerance",
+    "roundoff",
+]
+
+
+def is_complex(x: Array) -> bool:
+    """Whether x has a complex dtype."""
+    return bool(namespace(x).isdtype(x.dtype, "complex floating"))
+
+
+def real(x: Array) -> Array:
+    """Real part; the standard's own function refuses real dtypes."""
+    return namespace(x).real(x) if is_complex(x) else x
+
+
+def imag(x: Array) -> Array:
+    """Imaginary part; the standard's own function refuses real dtypes."""
+    xp = namespace(x)
+    return xp.imag(x) if is_complex(x) else xp.zeros_like(x)
+
+
+def promote_complex(x: Array) -> Array:
+    """x in the complex dtype of its own precision."""
+    xp = namespace(x)
+    return xp.astype(x, xp.complex64 if x.dtype in (xp.float32, xp.complex64) else xp.complex128, copy=False)
+
+
+def roundoff(x: Array) -> float:
+    """Unit roundoff u of x's precision: half the distance from 1 to the next number."""
+    return float(namespace(x).finfo(x.dtype).eps) / 2
+
+
+def relative_tolerance(x: Array) -> float:
+    """What a cotangent computed in x's precision may leave of a quantity that vanishes in exact arithmetic."""
+    return 1e-3 if namespace(x).finfo(x.dtype).bits == 32 else 1e-6
+
+
+def adjoint(X: Array) -> Array:
+    """X^H."""
+    xp = namespace(X)
+    return xp.conj(xp.matrix_transpose(X))
+
+
+def column_dot(X: Array, Y: Array) -> Array:
+    """x_j^H y_j for every column j."""
+    xp = namespace(X, Y)
+    return xp.sum(xp.conj(X) * Y, axis=-2)
+
+
+def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """Maximum of a real, nonnegative x over axes that are kept; 0 where they are empty (the standard leaves that open)."""
+    xp = namespace(x)
+    axes = (axis,) if isinstance(axis, int) else axis
+    if any(x.shape[a] == 0 for a in axes):
+        return xp.sum(x, axis=axes, keepdims=True)
+    return xp.max(x, axis=axes, keepdims=True)
+
+
+def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
+    """Root of the sum of squares, scaled so that no square overflows or vanishes."""
+    xp = namespace(X)
+    size = xp.abs(X)
+    top = largest(size, axis)
+    scale = xp.where((top > 0) & xp.isfinite(top), top, 1.0)
+    return xp.squeeze(scale, axis=axis) * xp.sqrt(xp.sum((size / scale) ** 2, axis=axis))
+
+
+def column_norm(X: Array) -> Array:
+    """Euclidean norm of every column."""
+    return _norm(X, -2)
+
+
+def matrix_norm(X: Array) -> Array:
+    """Frobenius norm of every matrix of the batch."""
+    return _norm(X, (-2, -1))

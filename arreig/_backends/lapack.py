@@ -1,0 +1,57 @@
+"""NumPy arrays: NumPy's own eigensolvers, and LAPACK's LU factorisation through SciPy, kept and used again."""
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import get_lapack_funcs
+
+from .._errors import InputTypeError
+from .._types import Array
+from .protocol import Factor
+from .standard import StandardBackend
+
+
+class LUFactor:
+    """PLU = V, one factorisation a matrix of the batch."""
+
+    def __init__(self, V: Array) -> None:
+        (getrf,) = get_lapack_funcs(("getrf",), dtype=V.dtype)
+        self._shape = V.shape
+        self._dtype = V.dtype
+        self._factors = [getrf(v) for v in V.reshape(-1, *V.shape[-2:])] if V.size else []
+
+    def _solve(self, X: Array, trans: int) -> Array:
+        out: np.ndarray[Any, Any] = np.empty(X.shape, dtype=self._dtype)
+        if not self._factors:
+            return out
+        slices, columns = (x.reshape(-1, *x.shape[-2:]) for x in (out, X))  # of out a view: it is contiguous
+        (getrs,) = get_lapack_funcs(("getrs",), dtype=self._dtype)  # not kept: it cannot be pickled with a result
+        for i, (lu, pivots, zero_pivot) in enumerate(self._factors):
+            slices[i] = np.nan if zero_pivot else getrs(lu, pivots, columns[i], trans=trans)[0]
+        return out
+
+    def solve(self, X: Array, /) -> Array:
+        return self._solve(X, 0)
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        return self._solve(X, 2)
+
+    def inverse(self) -> Array:
+        return self._solve(np.broadcast_to(np.eye(self._shape[-1], dtype=self._dtype), self._shape), 0)
+
+
+class LapackBackend(StandardBackend):
+    """NumPy."""
+
+    def admit(self, A: Array, /) -> Array:
+        """A as a plain array in the machine's byte order; subclasses with a meaning of their own are refused."""
+        if isinstance(A, np.ma.MaskedArray):
+            raise InputTypeError("expected an array without a mask, got a numpy.ma.MaskedArray; use A.filled(...)")
+        A = np.asarray(A)
+        return A if A.dtype.isnative else A.astype(A.dtype.newbyteorder("="))
+
+    def factorise(self, V: Array, /) -> Factor:
+        return LUFactor(V)
+
+
+BACKEND = LapackBackend()

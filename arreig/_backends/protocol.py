@@ -1,0 +1,37 @@
+"""What a library has to supply."""
+
+from typing import Protocol
+
+from .._types import Array, EigPair
+
+
+class Factor(Protocol):
+    """A factorised V: solve often, factorise once. Where V is exactly singular the results are NaN."""
+
+    def solve(self, X: Array, /) -> Array:
+        """V^-1 X."""
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        """V^-H X."""
+
+    def inverse(self) -> Array:
+        """V^-1."""
+
+
+class Backend(Protocol):
+    """What the public functions ask of a library."""
+
+    def admit(self, A: Array, /) -> Array:
+        """A as the plain array that the library's linear algebra works on."""
+
+    def eig(self, A: Array, /) -> EigPair:
+        """Eigenvalues and eigenvectors, both complex; conjugate pairs of a real A are neighbours, +imag first."""
+
+    def eigh(self, A: Array, /) -> EigPair:
+        """Ascending eigenvalues and orthonormal eigenvectors of a Hermitian A."""
+
+    def eigvalsh(self, A: Array, /) -> Array:
+        """Ascending eigenvalues of a Hermitian A."""
+
+    def factorise(self, V: Array, /) -> Factor:
+        """V, ready to solve with."""

@@ -1,0 +1,55 @@
+"""Any library, through the functions of the array API standard alone."""
+
+from dataclasses import dataclass
+
+from .._array_api import adjoint, device, namespace, promote_complex
+from .._types import Array, EigPair
+from .protocol import Factor
+
+
+@dataclass(frozen=True, eq=False)
+class SolveFactor:
+    """The standard has no reusable factorisation: V is kept, and each solve factorises it again."""
+
+    V: Array
+
+    def _solve(self, M: Array, X: Array) -> Array:
+        xp = namespace(M)
+        # solve raises for a whole batch when one LU has a zero pivot; slogdet of the same matrix finds it without raising.
+        singular = ~xp.isfinite(xp.linalg.slogdet(M).logabsdet)[..., None, None]
+        return xp.where(singular, xp.nan, xp.linalg.solve(xp.where(singular, self._eye(), M), X))
+
+    def _eye(self) -> Array:
+        return namespace(self.V).eye(self.V.shape[-1], dtype=self.V.dtype, device=device(self.V))
+
+    def solve(self, X: Array, /) -> Array:
+        return self._solve(self.V, X)
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        return self._solve(adjoint(self.V), X)
+
+    def inverse(self) -> Array:
+        return self._solve(self.V, namespace(self.V).broadcast_to(self._eye(), self.V.shape))
+
+
+class StandardBackend:
+    """eig, eigh and solve of `xp.linalg`."""
+
+    def admit(self, A: Array, /) -> Array:
+        return A
+
+    def eig(self, A: Array, /) -> EigPair:
+        w, V = namespace(A).linalg.eig(A)
+        return EigPair(promote_complex(w), promote_complex(V))
+
+    def eigh(self, A: Array, /) -> EigPair:
+        return EigPair(*namespace(A).linalg.eigh(A))
+
+    def eigvalsh(self, A: Array, /) -> Array:
+        return namespace(A).linalg.eigvalsh(A)
+
+    def factorise(self, V: Array, /) -> Factor:
+        return SolveFactor(V)
+
+
+BACKEND = StandardBackend()

@@ -1,0 +1,87 @@
+"""The one place where flags are read: it raises, warns, or, without checks, writes NaN."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from types import FrameType
+
+from .._array_api import namespace
+from .._types import Array
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Where something is wrong, and how to say so.
+
+    where: boolean, the batch axes first, then `core` axes (columns or pairs). report: from the index of the first one that
+    is set to the exception or warning.
+    """
+
+    where: Array
+    core: int
+    report: Callable[[Index], Exception]
+    warning: bool = False
+
+
+def settle(
+    results: tuple[Array, ...], flags: Sequence[Flag], *, batch: tuple[int, ...], check: bool
+) -> tuple[Array, ...]:
+    """Results as they are if nothing is flagged: one synchronisation.
+
+    With check the first error that is set is raised, after the warnings before it. Without, nothing is read: members of the
+    batch that an error names become NaN.
+    """
+    xp = namespace(*results)
+    if not check:
+        return poison(results, flags, batch)
+    if bool(xp.any(xp.stack([xp.any(flag.where) for flag in flags]))):
+        for flag in flags:
+            if bool(xp.any(flag.where)):
+                _signal(flag)
+    return results
+
+
+def poison(results: tuple[Array, ...], flags: Sequence[Flag], batch: tuple[int, ...]) -> tuple[Array, ...]:
+    """NaN for the members of the batch that an error flag names."""
+    xp = namespace(*results)
+    for flag in flags:
+        if flag.warning:
+            continue
+        member = xp.any(flag.where, axis=tuple(range(-flag.core, 0))) if flag.core else flag.where
+        results = tuple(
+            xp.where(xp.reshape(member, (*batch, *(1,) * (x.ndim - len(batch)))), xp.nan, x) for x in results
+        )
+    return results
+
+
+def _signal(flag: Flag) -> None:
+    problem = flag.report(first(flag.where))
+    if not isinstance(problem, Warning):
+        raise problem
+    warnings.warn(problem, stacklevel=_outside())
+
+
+def first(where: Array) -> Index:
+    """Index of the first True in row-major order."""
+    xp = namespace(where)
+    flat = int(xp.argmax(xp.astype(xp.reshape(where, (-1,)), xp.int8)))
+    index = []
+    for axis, size in enumerate(where.shape):
+        stride = prod(where.shape[axis + 1 :])
+        index.append(flat // stride % size)
+    return tuple(index)
+
+
+def _outside() -> int:
+    """Stack level, for warnings.warn called one level up, of the first frame outside the package."""
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
+        level, frame = level + 1, frame.f_back
+    return level

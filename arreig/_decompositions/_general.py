@@ -1,0 +1,168 @@
+"""A V = V diag(w) for a general matrix: the eigensystem behind eig and eigvals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from .._array_api import adjoint, column_norm, imag, is_complex, matrix_norm, namespace, real
+from .._backends import Backend, Factor
+from .._errors import InputError
+from .._rules import eig as rules
+from .._types import Array, EigPair
+from . import _inputs, _reports
+from ._flags import Flag
+from ._system import Eigensystem, Result, bare, carried, resolve
+
+
+@dataclass(frozen=True, eq=False)
+class GeneralEigensystem(Eigensystem):
+    """Eigenvalues and right eigenvectors, both complex, and the factorised V."""
+
+    backend: Backend
+
+    @classmethod
+    def of(
+        cls,
+        A: Array,
+        eigensystem: object = None,
+        *,
+        gauge: object = None,
+        degeneracy: object = None,
+        sort: object = None,
+        check: object = None,
+        vectors: bool = True,
+    ) -> tuple[Self, list[Flag]]:
+        """Decompose A, or take what the caller has; with the flags that this raised, not read yet.
+
+        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters.
+        """
+        A, backend = _inputs.matrix(A)
+        own = carried(eigensystem) if isinstance(eigensystem, GeneralResult) else None
+        options = resolve(
+            A, gauge, degeneracy, sort, check, complex_vectors=True, own=None if own is None else own.options
+        )
+        if own is not None:
+            _inputs.like("A", A, tuple(own.V.shape), own.V, complex_allowed=not own.real_matrix)
+            return own, own.mismatch(A, vectors)
+        xp = namespace(A)
+        if eigensystem is not None:
+            if options.sort is not None:
+                raise InputError("sort orders what arreig decomposes; a supplied (w, V) is taken in the order it has")
+            w, V = bare(eigensystem, A, complex_values=True, complex_vectors=True)
+            system = cls(w, V, matrix_norm(A), not is_complex(A), options, backend)
+            return system.admitted(system.mismatch(A, vectors), vectors)
+        finite = xp.all(xp.isfinite(A), axis=(-2, -1), keepdims=True)
+        tame = xp.where(finite, A, 0.0)  # LAPACK raises for a whole batch, or hangs; the flag names the member
+        w, V = _sorted(backend.eig(tame), options.sort, not is_complex(A))
+        flags = [_reports.nonfinite("A", A, 2)]
+        if vectors:
+            flags.append(_reports.undefined_gauge(V, options.gauge))
+        system = cls(w, options.gauge.fix(V), matrix_norm(tame), not is_complex(A), options, backend)
+        return system.admitted(flags, vectors)
+
+    @cached_property
+    def factor(self) -> Factor:
+        """V factorised."""
+        return self.backend.factorise(self.V)
+
+    @cached_property
+    def W(self) -> Array:
+        """Left eigenvectors V^-H."""
+        return adjoint(self.factor.inverse())
+
+    @cached_property
+    def kappa(self) -> Array:
+        return column_norm(self.W) * column_norm(self.V)
+
+    @property
+    def defective(self) -> Flag:
+        """Whether V is numerically singular."""
+        return _reports.defective(self.w, self.kappa)
+
+    def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Array:
+        """gA."""
+        if gV is None and gw is None and gW is None:
+            raise InputError("expected at least one of the cotangents gV, gw and gW, got none of them")
+        flags = list(flags)
+        gw = self.cotangent("gw", gw, self.w, flags)
+        if gV is None and gW is None:
+            gA, split = rules.eigenvalue_vjp(
+                gw,
+                self.w,
+                self.V,
+                pairs=self.pairs,
+                size=self.size,
+                solve_adjoint=self.factor.solve_adjoint,
+                degeneracy=self.options.degeneracy,
+                real_matrix=self.real_matrix,
+            )
+            flags += [_reports.split_eigenvalues(split, self.w), _reports.singular(gA)]
+        else:
+            gV = self.cotangent("gV", gV, self.V, flags)
+            if gW is not None:
+                gV = gV + rules.left_cotangent(self.cotangent("gW", gW, self.V, flags), self.W)
+            gA, refused = rules.vjp(
+                gV,
+                gw,
+                self.w,
+                self.V,
+                pairs=self.pairs,
+                size=self.size,
+                solve_adjoint=self.factor.solve_adjoint,
+                gauge=self.options.gauge,
+                degeneracy=self.options.degeneracy,
+                real_matrix=self.real_matrix,
+            )
+            flags += [self.defective, *_reports.refused(refused, self.w, self.options.degeneracy.advice)]
+        return self.settle((gA,), flags)[0]
+
+    def jvp(self, dA: Array, left: bool, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
+        """dw, dV and, with left, dW."""
+        flags = list(flags)
+        dA = self.tangent(dA, flags)
+        dw, dV, refused = rules.jvp(
+            dA,
+            self.w,
+            self.V,
+            pairs=self.pairs,
+            solve=self.factor.solve,
+            gauge=self.options.gauge,
+            degeneracy=self.options.degeneracy,
+        )
+        flags += [self.defective, _reports.degenerate(refused, self.w, self.options.degeneracy.advice)]
+        return self.settle((dw, dV, rules.left_tangent(dV, self.W)) if left else (dw, dV), flags)
+
+    def eigenvalue_jvp(self, dA: Array, flags: Sequence[Flag] = ()) -> Array:
+        """dw."""
+        flags = list(flags)
+        dA = self.tangent(dA, flags)
+        dw, split = rules.eigenvalue_jvp(dA, self.V, pairs=self.pairs, kappa=self.kappa, solve=self.factor.solve)
+        flags += [_reports.split_eigenvalues(split, self.w), _reports.singular(dw[..., None])]
+        return self.settle((dw,), flags)[0]
+
+
+class GeneralResult(Result):
+    """Marks the results of eig."""
+
+
+def _sorted(pair: EigPair, sort: str | None, real_matrix: bool) -> EigPair:
+    """The pair in the asked order, descending. Stable sorts by the least significant key first.
+
+    Members of a conjugate pair have equal moduli and real parts to the bit, so stability keeps them together as the backend
+    delivers them, +imag first, also where several pairs are equal. Complex matrices have no such pairs: imag decides.
+    """
+    if sort is None:
+        return pair
+    w, V = pair
+    xp = namespace(w)
+    keys = [] if real_matrix else [imag(w)]
+    keys += [xp.abs(imag(w)), real(w)]
+    if sort == "abs":
+        keys.append(xp.abs(w))
+    order = xp.argsort(-keys[0], axis=-1, stable=True)
+    for key in keys[1:]:
+        by_key = xp.argsort(-xp.take_along_axis(key, order, axis=-1), axis=-1, stable=True)
+        order = xp.take_along_axis(order, by_key, axis=-1)
+    columns = xp.broadcast_to(order[..., None, :], V.shape)
+    return EigPair(xp.take_along_axis(w, order, axis=-1), xp.take_along_axis(V, columns, axis=-1))

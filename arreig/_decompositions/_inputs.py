@@ -1,0 +1,130 @@
+"""Checks of arguments: what can be seen from types, shapes and option names, without looking at a number."""
+
+from typing import Any
+
+from .. import _gauge
+from .._array_api import device, is_complex, namespace
+from .._backends import Backend, backend_for
+from .._degeneracy import Degeneracy, Mask, Raise
+from .._errors import InputError, InputTypeError
+from .._gauge import Gauge
+from .._types import Array
+
+GAUGES: dict[str, Gauge] = {"canonical": _gauge.Canonical(), "phase-free": _gauge.PhaseFree()}
+DEGENERACIES: dict[str, Degeneracy] = {"raise": Raise(), "mask": Mask()}
+_DTYPES = "float32, float64, complex64, complex128"
+
+
+def kind(x: object) -> str:
+    """The type of an argument as an error message shows it."""
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+
+
+def matrix(A: Array) -> tuple[Array, Backend]:
+    """A as ``(..., n, n)`` in one of the four dtypes, and its backend; integers become float64."""
+    _library("A", A)
+    backend = backend_for(A)
+    A = _dtype("A", backend.admit(A))
+    if A.ndim < 2:
+        raise InputError(f"A must have at least two dimensions, (..., n, n); got shape {tuple(A.shape)}")
+    if A.shape[-1] != A.shape[-2]:
+        raise InputError(f"A must be square in its last two dimensions, (..., n, n); got shape {tuple(A.shape)}")
+    return A, backend
+
+
+def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool) -> Array:
+    """X as an array of the given shape in A's library, device and precision, complex if that is allowed."""
+    xp = _library(name, X)
+    if xp is not namespace(A):
+        raise InputTypeError(f"{name} must come from A's library: expected {kind(A)}, got {kind(X)}")
+    if device(X) != device(A):
+        raise InputError(f"{name} must be on A's device: expected {device(A)}, got {device(X)}")
+    X = _dtype(name, backend_for(X).admit(X))
+    if tuple(X.shape) != tuple(shape):
+        raise InputError(f"{name} must have shape {tuple(shape)}, got {tuple(X.shape)}")
+    if is_complex(X) and not complex_allowed:
+        raise InputTypeError(
+            f"{name} must be real, because what it belongs to is real for a matrix of dtype {A.dtype}; got {X.dtype}. "
+            f"Pass its real part, or A in a complex dtype"
+        )
+    real_dtype = xp.float32 if A.dtype in (xp.float32, xp.complex64) else xp.float64
+    complex_dtype = xp.complex64 if real_dtype == xp.float32 else xp.complex128
+    return xp.astype(X, complex_dtype if complex_allowed else real_dtype, copy=False)
+
+
+def gauge(option: object, A: Array, *, complex_vectors: bool) -> Gauge:
+    """The gauge an option names, checked against A ``(..., n, n)``."""
+    chosen = GAUGES.get(option) if isinstance(option, str) else option
+    if not isinstance(chosen, Gauge):
+        raise InputError(
+            f"gauge must be 'canonical', 'phase-free', arreig.Component(m) or arreig.Functional(z); got {option!r}"
+        )
+    n = A.shape[-1]
+    if isinstance(chosen, _gauge.Component) and n and not -n <= chosen.m < n:
+        raise InputError(f"Component({chosen.m}) names no component of vectors of length {n}")
+    if isinstance(chosen, _gauge.Functional):
+        shape = getattr(chosen.z, "shape", None)
+        if shape is not None and not _broadcasts(tuple(shape), tuple(A.shape[:-1])):
+            raise InputError(
+                f"Functional(z): z must have shape ({n},) or broadcast to {tuple(A.shape[:-1])}, got {tuple(shape)}"
+            )
+        like("Functional's z", chosen.z, shape or (), A, complex_allowed=complex_vectors)
+    return chosen
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    return (
+        0 < len(shape) <= len(target)
+        and shape[-1] == target[-1]
+        and all(s in (1, t) for s, t in zip(shape[::-1], target[::-1], strict=False))
+    )
+
+
+def degeneracy(option: object) -> Degeneracy:
+    """The policy an option names."""
+    chosen = DEGENERACIES.get(option) if isinstance(option, str) else option
+    if not isinstance(chosen, Degeneracy):
+        raise InputError(f"degeneracy must be 'raise', 'mask' or arreig.Broaden(eps); got {option!r}")
+    return chosen
+
+
+def sort(option: object) -> str | None:
+    """A sort option."""
+    if option is None or (isinstance(option, str) and option in ("abs", "real")):
+        return option
+    raise InputError(f"sort must be None, 'abs' or 'real'; got {option!r}")
+
+
+def switch(name: str, option: object) -> bool:
+    """A switch."""
+    if not isinstance(option, bool):
+        raise InputError(f"{name} must be True or False; got {option!r}")
+    return option
+
+
+def _library(name: str, X: Any) -> Any:
+    try:
+        return namespace(X)
+    except TypeError:
+        raise InputTypeError(
+            f"{name} must be an array of an array library, got {kind(X)}; for NumPy use numpy.asarray({name})"
+        ) from None
+
+
+def _dtype(name: str, X: Array) -> Array:
+    xp = namespace(X)
+    if X.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
+        return X
+    if _is_integer(xp, X.dtype):
+        return xp.astype(X, xp.float64)
+    raise InputTypeError(
+        f"{name} must have one of the dtypes {_DTYPES} (integers are converted to float64), got {X.dtype}; "
+        f"convert it to the precision you want"
+    )
+
+
+def _is_integer(xp: Any, dtype: Any) -> bool:
+    try:
+        return bool(xp.isdtype(dtype, "integral"))
+    except (TypeError, ValueError):  # dtypes that the standard does not know
+        return False

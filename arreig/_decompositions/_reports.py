@@ -1,0 +1,161 @@
+"""Flags that more than one public function raises, with their messages: what was expected, what came, what to do."""
+
+from .. import _errors
+from .._array_api import column_norm, imag, namespace, real, roundoff
+from .._degeneracy import numerically_singular
+from .._gauge import Gauge
+from .._rules._checks import CotangentFlags
+from .._types import Array
+from ._flags import Flag, Index
+
+
+def member(batch: Index) -> str:
+    """Which matrix of the batch, for a message; nothing where there is only one."""
+    return f" of batch member {batch}" if batch else ""
+
+
+def number(x: Array) -> str:
+    """A zero-dimensional array in six digits."""
+    re, im = float(real(x)), float(imag(x))
+    return f"{re:.6g}" if im == 0 else f"{re:.6g}{im:+.6g}j"
+
+
+def nonfinite(name: str, X: Array, core: int) -> Flag:
+    """X contains NaN or infinity."""
+
+    def report(index: Index) -> Exception:
+        batch = index[: len(index) - core]
+        return _errors.NonFiniteError(
+            f"{name} must be finite, but entry {index[len(batch) :]}{member(batch)} is {number(X[index])}"
+        )
+
+    return Flag(~namespace(X).isfinite(X), core, report)
+
+
+def undefined_gauge(V: Array, gauge: Gauge) -> Flag:
+    """The gauge's condition cannot be met by V, of any scale."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.GaugeError(
+            f"{gauge!r} cannot scale eigenvector {j}{member(tuple(batch))}: what it sets to 1 is "
+            f"{number(gauge.scale(V)[index])} there, below sqrt(u) of the vector. Choose another component or functional, "
+            f"or gauge='canonical'"
+        )
+
+    return Flag(gauge.undefined(V), 1, report)
+
+
+def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool) -> Flag:
+    """The canonical gauge has to choose between components of one modulus."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.GaugeTieWarning(
+            f"eigenvector {j}{member(tuple(batch))} has two components of largest modulus, as structured matrices do "
+            f"(circulant, symmetric under an exchange): a small change of A can move the canonical gauge from one to the "
+            f"other, and the vector jumps. Use gauge=Component(m) or Functional(z), or 'phase-free' if the loss does not "
+            f"depend on the phase"
+        )
+
+    return Flag(gauge.tie(V, real_matrix), 1, report, warning=True)
+
+
+def not_an_eigensystem(residual: Array, w: Array, V: Array, size: Array) -> Flag:
+    """A supplied (w, V) is not A's: residual = A V - V diag(w)."""
+    norm, bound = column_norm(residual), roundoff(V) ** 0.5 * size[..., None] * column_norm(V)
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.EigensystemError(
+            f"the supplied eigensystem is not A's: eigenpair {j}{member(tuple(batch))}, w = {number(w[index])}, has "
+            f"|A v - w v| = {number(norm[index])}, expected at most sqrt(u) |A| |v| = {number(bound[index])}. Pass the "
+            f"decomposition of this very A, eigenvectors as columns, in the order of the eigenvalues"
+        )
+
+    return Flag(~(norm <= bound) | (column_norm(V) == 0), 1, report)
+
+
+def off_scale(V: Array, gauge: Gauge) -> Flag:
+    """Supplied eigenvectors do not have the scale that the gauge fixes."""
+    scale = gauge.scale(V)
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.EigensystemError(
+            f"supplied eigenvector {j}{member(tuple(batch))} is not scaled as {gauge!r} asks: expected 1, got "
+            f"{number(scale[index])}. Scale it (any phase is accepted where the gauge fixes a norm), or name its gauge"
+        )
+
+    return Flag(~(namespace(V).abs(scale - 1) <= roundoff(V) ** 0.5), 1, report)
+
+
+def defective(w: Array, kappa: Array) -> Flag:
+    """V is numerically singular."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.DefectiveMatrixError(
+            f"A{member(tuple(batch))} is numerically defective: its eigenvectors are linearly dependent to working precision "
+            f"(eigenvalue {j}, w = {number(w[index])}, has condition number {number(kappa[index])}), so they have no "
+            f"derivative. Losses on the eigenvalues of such a cluster as a whole (their sum) can be differentiated with gw alone"
+        )
+
+    return Flag(numerically_singular(kappa), 1, report)
+
+
+def singular(gA: Array) -> Flag:
+    """V is exactly singular, so that not even the eigenvalues' gradient could be formed."""
+    xp = namespace(gA)
+
+    def report(batch: Index) -> Exception:
+        return _errors.DefectiveMatrixError(
+            f"A{member(batch)} is defective: its computed eigenvectors are exactly linearly dependent, and the gradient of the "
+            f"eigenvalues goes through their inverse. Perturb A, or differentiate a function of the matrix instead (the sum "
+            f"of all eigenvalues is its trace)"
+        )
+
+    return Flag(xp.any(~xp.isfinite(gA), axis=(-2, -1)), 0, report)
+
+
+def degenerate(where: Array, w: Array, advice: str) -> Flag:
+    """A refused pair of numerically equal eigenvalues."""
+
+    def report(index: Index) -> Exception:
+        *head, i, j = index
+        batch = tuple(head)
+        w_i, w_j = w[(*batch, i)], w[(*batch, j)]
+        return _errors.DegenerateEigenvaluesError(
+            f"eigenvalues {i} and {j}{member(batch)} are numerically equal: w[{i}] = {number(w_i)}, w[{j}] = {number(w_j)}, "
+            f"gap {float(namespace(w).abs(w_i - w_j)):.1e}. {advice}"
+        )
+
+    return Flag(where, 2, report)
+
+
+_EIGENVALUES_SPLIT = (
+    "Single eigenvalues of such a cluster have no derivative, only their mean has, and the cotangents gw, or the tangent dA, "
+    "tell them apart. Use a loss that is symmetric in them, such as their sum"
+)
+
+
+def split_eigenvalues(where: Array, w: Array) -> Flag:
+    """Eigenvalue cotangents or tangents that tell the members of a cluster apart."""
+    return degenerate(where, w, _EIGENVALUES_SPLIT)
+
+
+def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
+    """What the rule says of the cotangents of eigenvectors."""
+
+    def dependent(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.GaugeDependentLossError(
+            f"the loss depends on the phase of eigenvector {j}{member(tuple(batch))}: Im(v^H gV) is not zero, but "
+            f"gauge='phase-free' leaves the phase open, so it has no gradient. Make the loss invariant under v -> exp(i phi) v, "
+            f"or fix the phase with gauge='canonical', Component(m) or Functional(z)"
+        )
+
+    return [
+        degenerate(flags.degenerate, w, advice),
+        Flag(flags.gauge_dependent, 1, dependent),
+    ]

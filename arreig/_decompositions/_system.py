@@ -1,0 +1,156 @@
+"""An eigendecomposition with all that its derivatives need, each part computed once, and the result that carries it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+from .._array_api import is_complex, matrix_norm, namespace
+from .._degeneracy import Degeneracy, numerically_equal
+from .._errors import ArreigError, InputError, InputTypeError
+from .._gauge import Gauge
+from .._types import Array
+from . import _inputs, _reports
+from ._flags import Flag, poison, settle
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a decomposition, resolved."""
+
+    gauge: Gauge
+    degeneracy: Degeneracy
+    sort: str | None
+    check: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Eigensystem(ABC):
+    """(w, V) of a matrix, and the options it was computed with."""
+
+    w: Array  # (..., n)
+    V: Array  # (..., n, n)
+    size: Array  # (...) Frobenius norm of A
+    real_matrix: bool
+    options: Options
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.w.shape[:-1])
+
+    @property
+    @abstractmethod
+    def kappa(self) -> Array:
+        """Condition number (..., n) of each eigenvalue."""
+
+    @cached_property
+    def pairs(self) -> Array:
+        """Pairs (..., n, n) of eigenvalues that the policy treats as equal."""
+        return self.options.degeneracy.clusters(numerically_equal(self.w, self.kappa, self.size))
+
+    def cotangent(self, name: str, g: Array | None, like: Array, flags: list[Flag]) -> Array:
+        """A cotangent checked against what it belongs to; zero for None."""
+        if g is None:
+            return namespace(like).zeros_like(like)
+        g = _inputs.like(name, g, tuple(like.shape), self.V, complex_allowed=is_complex(like))
+        flags.append(_reports.nonfinite(name, g, like.ndim - len(self.batch)))
+        return g
+
+    def tangent(self, dA: Array, flags: list[Flag]) -> Array:
+        """dA checked against A."""
+        dA = _inputs.like("dA", dA, tuple(self.V.shape), self.V, complex_allowed=not self.real_matrix)
+        flags.append(_reports.nonfinite("dA", dA, 2))
+        return dA
+
+    def mismatch(self, A: Array, vectors: bool) -> list[Flag]:
+        """Whether a supplied (w, V) decomposes A and, if its vectors matter, has the scale of the gauge."""
+        residual = A @ self.V - self.V * self.w[..., None, :]
+        flags = [_reports.nonfinite("A", A, 2), _reports.not_an_eigensystem(residual, self.w, self.V, matrix_norm(A))]
+        if vectors:
+            gauge = self.options.gauge
+            flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
+        return flags
+
+    def admitted(self, flags: list[Flag], vectors: bool) -> tuple[Self, list[Flag]]:
+        """The system with the flags it came with; where they will not be read, derivatives inherit their NaN."""
+        if not self.options.check:
+            w, V = poison((self.w, self.V), flags, self.batch)
+            self = replace(self, w=w, V=V)
+        if vectors:
+            flags = [*flags, _reports.gauge_tie(self.V, self.options.gauge, self.real_matrix)]
+        return self, flags
+
+    def settle(self, results: tuple[Array, ...], flags: Sequence[Flag]) -> tuple[Array, ...]:
+        """Read the flags, once."""
+        return settle(results, flags, batch=self.batch, check=self.options.check)
+
+
+class Result:
+    """What the public named tuples inherit: the eigensystem they came from."""
+
+    _carried: Eigensystem
+
+    def _carry(self, system: Eigensystem) -> Self:
+        self._carried = system
+        return self
+
+
+def carried(result: Result) -> Any:
+    """The eigensystem behind a result."""
+    try:
+        return result._carried
+    except AttributeError:
+        raise ArreigError(
+            f"this {type(result).__name__} was rebuilt from its arrays and no longer knows its matrix; call vjp or jvp on the "
+            f"result of arreig itself, or use the one-call form with eigensystem=(w, V)"
+        ) from None
+
+
+def resolve(
+    A: Array,
+    gauge: object,
+    degeneracy: object,
+    sort: object,
+    check: object,
+    *,
+    complex_vectors: bool,
+    own: Options | None = None,
+) -> Options:
+    """Options from what a caller named; None stands for what the supplied eigensystem has, else for the default."""
+    default = own or Options(_inputs.GAUGES["canonical"], _inputs.DEGENERACIES["raise"], None, True)
+    chosen = Options(
+        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors),
+        default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
+        default.sort if sort is None else _inputs.sort(sort),
+        default.check if check is None else _inputs.switch("check", check),
+    )
+    if own is not None:
+        for name in ("gauge", "degeneracy", "sort", "check"):
+            here, there = getattr(chosen, name), getattr(own, name)
+            if here != there:
+                raise InputError(
+                    f"{name}={here!r} conflicts with the supplied eigensystem, which has {name}={there!r}; leave it out, or "
+                    f"pass (w, V) instead of the result"
+                )
+    return chosen
+
+
+def bare(eigensystem: object, A: Array, *, complex_values: bool, complex_vectors: bool) -> tuple[Array, Array]:
+    """(w, V) of a supplied pair, checked by type and shape."""
+    if isinstance(eigensystem, Result):
+        raise InputTypeError(
+            f"eigensystem is a {type(eigensystem).__name__}, which this function does not differentiate; use its own vjp or jvp"
+        )
+    if not isinstance(eigensystem, tuple | list) or len(eigensystem) != 2:
+        raise InputTypeError(
+            f"eigensystem must be a result of arreig or a pair (w, V), got {_inputs.kind(eigensystem)}"
+            + (f" of length {len(eigensystem)}" if isinstance(eigensystem, tuple | list) else "")
+        )
+    w, V = eigensystem
+    shape = tuple(A.shape)
+    return (
+        _inputs.like("the eigensystem's w", w, shape[:-1], A, complex_allowed=complex_values),
+        _inputs.like("the eigensystem's V", V, shape, A, complex_allowed=complex_vectors),
+    )

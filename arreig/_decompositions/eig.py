@@ -1,0 +1,287 @@
+"""eig and its derivatives."""
+
+from typing import Literal, overload
+
+from .._array_api import namespace
+from .._degeneracy import Degeneracy
+from .._gauge import Gauge
+from .._types import Array, EigPair, EigTriple
+from . import _inputs
+from ._general import GeneralEigensystem, GeneralResult
+from ._system import carried
+
+
+class _EigResult(GeneralResult):
+    def vjp(self, gV: Array | None = None, gw: Array | None = None, *, gW: Array | None = None) -> Array:
+        """Gradient gA of a loss with cotangents gV, gw and gW; see `arreig.eig_vjp`. Nothing is decomposed again."""
+        gA: Array = carried(self).vjp(gV, gw, gW)
+        return gA
+
+    def jvp(self, dA: Array, /) -> tuple[Array, ...]:
+        """Tangents ``(dw, dV)``, and dW for a result with left eigenvectors; see `arreig.eig_jvp`."""
+        tangents: tuple[Array, ...] = carried(self).jvp(dA, isinstance(self, EigTriple))
+        return tangents
+
+
+class EigResult(_EigResult, EigPair):
+    """Result of `arreig.eig`: ``(eigenvalues, eigenvectors)``, with `vjp` and `jvp`.
+
+    It remembers its matrix's options and keeps the factorisation of V, so each further derivative costs matrix products and
+    triangular solves. The arrays are the caller's own: changing them in place does not change the derivatives.
+    """
+
+
+class EigLeftResult(_EigResult, EigTriple):
+    """Result of ``arreig.eig(A, left=True)``: ``(eigenvalues, eigenvectors, left_eigenvectors)``, with `vjp` and `jvp`."""
+
+
+@overload
+def eig(
+    A: Array,
+    /,
+    *,
+    gauge: str | Gauge = ...,
+    sort: str | None = ...,
+    left: Literal[False] = ...,
+    degeneracy: str | Degeneracy = ...,
+    check: bool = ...,
+) -> EigResult: ...
+@overload
+def eig(
+    A: Array,
+    /,
+    *,
+    gauge: str | Gauge = ...,
+    sort: str | None = ...,
+    left: Literal[True],
+    degeneracy: str | Degeneracy = ...,
+    check: bool = ...,
+) -> EigLeftResult: ...
+def eig(
+    A: Array,
+    /,
+    *,
+    gauge: str | Gauge = "canonical",
+    sort: str | None = None,
+    left: bool = False,
+    degeneracy: str | Degeneracy = "raise",
+    check: bool = True,
+) -> EigResult | EigLeftResult:
+    r"""Eigenvalues and eigenvectors of a general matrix, ``A V = V diag(w)``, ready to be differentiated.
+
+    Parameters
+    ----------
+    A : array, shape (..., n, n)
+        float32, float64, complex64 or complex128; integers are converted to float64, as NumPy does. Any library of the
+        array API with a `linalg` extension.
+    gauge : {"canonical", "phase-free"}, Component or Functional
+        What makes an eigenvector unique; the derivative depends on it.
+
+        - ``"canonical"``: norm 1, the largest component real and positive (of components within sqrt(u) of the largest the
+          first one). Every loss has a gradient. `GaugeTieWarning` where two components tie.
+        - ``"phase-free"``: norm 1, the phase as the library left it. Losses must not depend on it, and cotangents that do
+          are refused.
+        - ``Component(m)``: component m is 1. ``Functional(z)``: ``z^H v = 1``.
+    sort : {None, "abs", "real"}
+        Order of the eigenpairs: the library's, or descending by modulus or real part, with conjugate pairs adjacent,
+        positive imaginary part first.
+    left : bool
+        Return the left eigenvectors ``W = V^-H`` too: ``W^H A = diag(w) W^H``, ``W^H V = I``.
+    degeneracy : {"raise", "mask"} or Broaden
+        What the derivatives do where eigenvalues are numerically equal, ``|w_i - w_j| <= 20 u (kappa_i + kappa_j) |A|_F``
+        with kappa the eigenvalues' condition numbers and u the unit roundoff.
+
+        - ``"raise"``: refuse cotangents that reach eigenvectors of the cluster or tell its eigenvalues apart.
+        - ``"mask"``: exact for losses that depend on the cluster through its span and mean eigenvalue; others are refused
+          where the cotangents show it (a necessary test).
+        - ``Broaden(eps)``: Lorentzian broadening, biased, never refused; for comparison with older codes.
+    check : bool
+        Read the checks of data (one synchronisation a call). Without, nothing is read, and a batch member for which an
+        error would have been raised is NaN.
+
+    Returns
+    -------
+    EigResult or EigLeftResult
+        NamedTuple ``(eigenvalues, eigenvectors)``, shapes (..., n) and (..., n, n), always complex, vectors as columns; with
+        ``left=True`` a third, ``left_eigenvectors``. Its methods ``vjp(gV, gw, gW=...)`` and ``jvp(dA)`` differentiate.
+
+    Raises
+    ------
+    InputError
+        Shape, dtype, library or option (`InputTypeError` where it is a matter of type).
+    NonFiniteError
+        A contains NaN or infinity.
+    GaugeError
+        The component or functional that the gauge sets to 1 vanishes in an eigenvector.
+    DefectiveMatrixError
+        With ``left=True``, if the eigenvectors are numerically dependent.
+
+    Warns
+    -----
+    GaugeTieWarning
+        The canonical gauge is unstable, because two components share the largest modulus.
+
+    See Also
+    --------
+    eig_vjp, eig_jvp, eigh, eigvals
+
+    References
+    ----------
+    Magnus, "On differentiating eigenvalues and eigenvectors", Econometric Theory 1 (1985) 179-191.
+
+    Examples
+    --------
+    >>> import numpy as np, arreig
+    >>> A = np.array([[0.9, 0.3], [0.1, 0.7]])
+    >>> res = arreig.eig(A, gauge=arreig.Functional(np.ones(2)), sort="abs")
+    >>> w, V = res
+    >>> V[:, 0].real  # the stationary distribution
+    array([0.75, 0.25])
+    >>> gV = np.zeros((2, 2)); gV[0, 0] = 1  # of its first component
+    >>> np.round(res.vjp(gV), 6)
+    array([[ 0.46875,  0.15625],
+           [-1.40625, -0.46875]])
+    """
+    _inputs.switch("left", left)
+    system, flags = GeneralEigensystem.of(A, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check)
+    arrays: tuple[Array, ...] = (system.w, system.V)
+    if left:
+        arrays = (*arrays, system.W)
+        flags.append(system.defective)
+    xp = namespace(system.w)
+    arrays = tuple(xp.asarray(x, copy=True) for x in system.settle(arrays, flags))
+    return EigLeftResult(*arrays)._carry(system) if left else EigResult(*arrays)._carry(system)
+
+
+def eig_vjp(
+    A: Array,
+    /,
+    gV: Array | None = None,
+    gw: Array | None = None,
+    *,
+    gW: Array | None = None,
+    eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
+    gauge: str | Gauge | None = None,
+    sort: str | None = None,
+    degeneracy: str | Degeneracy | None = None,
+    check: bool | None = None,
+) -> Array:
+    r"""Gradient of a loss through `eig`: gA from the loss's gradients gV, gw and gW.
+
+    A cotangent gX of an array X says how the loss moves, ``dL = Re tr(gX^H dX)``: ``gX = dL/dRe X + i dL/dIm X``, as in
+    torch (JAX and HIPS autograd use its conjugate). With ``F_ij = 1/(w_j - w_i)``, zero on the diagonal, and gh the gauge's
+    projection of gV,
+
+    .. math:: g_A = V^{-H} \left[ \operatorname{diag}(g_w) + \bar F \circ (V^H g_h) \right] V^H .
+
+    Parameters
+    ----------
+    A : array, shape (..., n, n)
+        As for `eig`.
+    gV : array, shape (..., n, n), optional
+        Cotangent of the eigenvectors. A cotangent may be real; it is converted to the precision of A.
+    gw : array, shape (..., n), optional
+        Cotangent of the eigenvalues. Alone it takes a way without gaps and gauge, cheaper and good at repeated eigenvalues
+        as long as it is equal on them.
+    gW : array, shape (..., n, n), optional
+        Cotangent of the left eigenvectors ``W = V^-H``.
+    eigensystem : EigResult or (w, V), optional
+        A result of `eig`, whose options hold (naming other ones raises), or the pair of any library call, so that A is not
+        decomposed again. The phases of a pair are taken as they are; its scale must be that of the gauge. It is checked
+        against A: ``|A v - w v| <= sqrt(u) |A|_F |v|``.
+    gauge, sort, degeneracy, check
+        As for `eig`, None for its defaults. The derivative is that of `eig` with these options, its cotangents in its order.
+
+    Returns
+    -------
+    array, shape (..., n, n)
+        gA in the dtype of A, real for a real A.
+
+    Raises
+    ------
+    InputError, NonFiniteError, EigensystemError, GaugeError
+        Bad arguments, see `eig`; an eigensystem that is not A's or not scaled as the gauge asks.
+    DefectiveMatrixError
+        The eigenvectors are numerically dependent, and have a cotangent.
+    DegenerateEigenvaluesError
+        Cotangents that `degeneracy` refuses at numerically equal eigenvalues.
+    GaugeDependentLossError
+        ``gauge="phase-free"`` and a loss that depends on the phase of an eigenvector.
+
+    See Also
+    --------
+    eig : ``res = eig(A)`` and ``res.vjp(gV, gw)`` serve several cotangents with one decomposition and one factorisation.
+
+    References
+    ----------
+    Magnus, Econometric Theory 1 (1985) 179-191. Boeddeker, Hanebrink, Drude, Heymann, Haeb-Umbach, "On the computation of
+    complex-valued gradients with application to statistically optimum beamforming", arXiv:1701.00392.
+
+    Examples
+    --------
+    The gradient of ``sum(weights * abs(V)**2)``, whose cotangent is ``gV = 2 weights V``:
+
+    >>> import numpy as np, arreig
+    >>> A, weights = np.array([[2.0, 1.0], [0.5, 3.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])
+    >>> w, V = arreig.eig(A)
+    >>> np.round(arreig.eig_vjp(A, 2 * weights * V), 6)
+    array([[ 0.116961,  0.0853  ],
+           [ 0.378435, -0.116961]])
+    """
+    system, flags = GeneralEigensystem.of(
+        A,
+        eigensystem,
+        gauge=gauge,
+        degeneracy=degeneracy,
+        sort=sort,
+        check=check,
+        vectors=gV is not None or gW is not None,
+    )
+    return system.vjp(gV, gw, gW, flags)
+
+
+def eig_jvp(
+    A: Array,
+    dA: Array,
+    /,
+    *,
+    left: bool = False,
+    eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
+    gauge: str | Gauge | None = None,
+    sort: str | None = None,
+    degeneracy: str | Degeneracy | None = None,
+    check: bool | None = None,
+) -> tuple[Array, ...]:
+    r"""Directional derivative of `eig`: the tangents dw, dV that dA causes.
+
+    With ``P = V^-1 dA V`` and F as in `eig_vjp`: ``dw = diag(P)``, ``dV = V (F o P) + V diag(c)``, c from the gauge.
+
+    Parameters
+    ----------
+    A, dA : array, shape (..., n, n)
+        Matrix and its tangent, of one library and device. dA must be real if A is.
+    left : bool
+        Return dW too.
+    eigensystem, gauge, sort, degeneracy, check
+        As for `eig_vjp`. With ``degeneracy="mask"`` dV leaves out the rotations inside clusters: tangents of their span and
+        of the sum of their eigenvalues are exact.
+
+    Returns
+    -------
+    dw, dV : array, shapes (..., n) and (..., n, n), complex
+        With ``left=True`` a third, ``dW = -W dV^H W``.
+
+    Raises
+    ------
+    InputError, NonFiniteError, EigensystemError, GaugeError, DefectiveMatrixError
+        As for `eig_vjp`.
+    DegenerateEigenvaluesError
+        ``degeneracy="raise"`` and numerically equal eigenvalues.
+
+    References
+    ----------
+    As for `eig_vjp`.
+    """
+    _inputs.switch("left", left)
+    system, flags = GeneralEigensystem.of(A, eigensystem, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check)
+    return system.jvp(dA, left, flags)

@@ -1,0 +1,134 @@
+"""eigvals and its derivatives.
+
+LAPACK returns the eigenvalues in another order when no vectors are asked for (from n around 150 in most matrices: its
+deflation works on another matrix). A cotangent given in one order and used in the other would be silently wrong, so eigvals
+takes its eigenvalues from the decomposition that eigvals_vjp differentiates.
+"""
+
+from .._types import Array
+from ._general import GeneralEigensystem
+from .eig import EigLeftResult, EigResult
+
+
+def eigvals(A: Array, /, *, sort: str | None = None, check: bool = True) -> Array:
+    """Eigenvalues of a general matrix.
+
+    Parameters
+    ----------
+    A : array, shape (..., n, n)
+        As for `eig`.
+    sort : {None, "abs", "real"}
+        As for `eig`.
+    check : bool
+        As for `eig`.
+
+    Returns
+    -------
+    array, shape (..., n)
+        Complex, the same numbers in the same order as ``eig(A).eigenvalues``; it costs as much (LAPACK orders the
+        eigenvalues otherwise when it computes no vectors, and `eigvals_vjp` needs them).
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As for `eig`.
+
+    Examples
+    --------
+    >>> import numpy as np, arreig
+    >>> arreig.eigvals(np.array([[0.0, -1.0], [1.0, 0.0]]))
+    array([0.+1.j, 0.-1.j])
+    """
+    system, flags = GeneralEigensystem.of(A, sort=sort, check=check, vectors=False)
+    return system.settle((system.w,), flags)[0]
+
+
+def eigvals_vjp(
+    A: Array,
+    gw: Array,
+    /,
+    *,
+    eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
+    sort: str | None = None,
+    check: bool | None = None,
+) -> Array:
+    """Gradient of a loss through `eigvals`: ``gA = V^-H diag(gw) V^H``.
+
+    Parameters
+    ----------
+    A : array, shape (..., n, n)
+        As for `eig`.
+    gw : array, shape (..., n)
+        Cotangent of the eigenvalues, in the order that `eigvals` gives with the same `sort`.
+    eigensystem : EigResult or (w, V), optional
+        As for `eig_vjp`; vectors of any norm and phase.
+    sort, check
+        As for `eig`.
+
+    Returns
+    -------
+    array, shape (..., n, n)
+        gA in the dtype of A, real for a real A.
+
+    Raises
+    ------
+    InputError, NonFiniteError, EigensystemError
+        As for `eig_vjp`.
+    DegenerateEigenvaluesError
+        gw differs between numerically equal eigenvalues, beyond what a smooth function of w could make of them.
+    DefectiveMatrixError
+        The computed eigenvectors are exactly dependent.
+
+    References
+    ----------
+    Magnus, Econometric Theory 1 (1985) 179-191.
+
+    Examples
+    --------
+    The gradient of the trace is the identity:
+
+    >>> import numpy as np, arreig
+    >>> np.round(arreig.eigvals_vjp(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2)), 12) + 0.0
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    system, flags = GeneralEigensystem.of(A, eigensystem, sort=sort, check=check, vectors=False)
+    return system.vjp(None, gw, None, flags)
+
+
+def eigvals_jvp(
+    A: Array,
+    dA: Array,
+    /,
+    *,
+    eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
+    sort: str | None = None,
+    check: bool | None = None,
+) -> Array:
+    """Directional derivative of `eigvals`: ``dw = diag(V^-1 dA V)``.
+
+    Parameters
+    ----------
+    A, dA : array, shape (..., n, n)
+        As for `eig_jvp`.
+    eigensystem, sort, check
+        As for `eigvals_vjp`.
+
+    Returns
+    -------
+    array, shape (..., n)
+        dw, complex, in the order that `eigvals` gives with the same `sort`.
+
+    Raises
+    ------
+    InputError, NonFiniteError, EigensystemError, DefectiveMatrixError
+        As for `eigvals_vjp`.
+    DegenerateEigenvaluesError
+        dA splits numerically equal eigenvalues, whose tangents are then no function of dA alone.
+
+    References
+    ----------
+    Magnus, Econometric Theory 1 (1985) 179-191.
+    """
+    system, flags = GeneralEigensystem.of(A, eigensystem, sort=sort, check=check, vectors=False)
+    return system.eigenvalue_jvp(dA, flags)

@@ -1,0 +1,174 @@
+"""What to do where eigenvalues are numerically equal: each policy supplies the inverse gaps and says what it refuses.
+
+With d_ij = w_j - w_i the derivative of eigenvectors contains F_ij = 1/d_ij off the diagonal and 0 on it. Two eigenvalues
+are numerically equal when
+
+    |d_ij| <= 20 u (kappa_i + kappa_j) ||A||_F,      kappa_j = ||row j of V^-1|| ||v_j||  (1 for Hermitian A)
+
+kappa_j u ||A|| bounds, to first order, by how much rounding in the decomposition moves w_j (Wilkinson, The Algebraic
+Eigenvalue Problem, ch. 2), so below that gap the two cannot be told apart.
+
+In such a cluster C the derivative of a single eigenvector does not exist. A loss that depends on the cluster only through
+its span and its mean eigenvalue does have one, and F = 0 inside C gives it. For such a loss the off-diagonal of (V^H gh)_CC
+vanishes and gw is constant on C: necessary, not sufficient.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import ceil, isfinite, log2
+from numbers import Real
+from typing import ClassVar
+
+from ._array_api import device, largest, namespace, roundoff
+from ._errors import InputError
+from ._types import Array
+
+_EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
+_SINGULAR = 1e-2
+_SMOOTH = 1e3  # how much faster than w itself a smooth function of w may vary, relative to ||A||_F
+
+
+def gaps(w: Array) -> Array:
+    """d_ij = w_j - w_i."""
+    return w[..., None, :] - w[..., :, None]
+
+
+def numerically_equal(w: Array, kappa: Array, size: Array) -> Array:
+    """Pairs i != j of numerically equal eigenvalues ``(..., n, n)``; size = ||A||_F ``(...)``."""
+    xp = namespace(w, kappa)
+    d = gaps(w)
+    pair_kappa = kappa[..., None, :] + kappa[..., :, None]
+    close = xp.abs(d) <= _EQUAL * roundoff(w) * pair_kappa * size[..., None, None]
+    return close & ~_diagonal(close)
+
+
+def numerically_singular(kappa: Array) -> Array:
+    """Columns ``(..., n)`` of a V so ill conditioned that a gradient through it keeps fewer than two digits."""
+    return ~(kappa * roundoff(kappa) < _SINGULAR)
+
+
+def transitive_closure(equal: Array) -> Array:
+    """Pairs linked by a chain of equal pairs: ceil(log2 n) squarings of the 0/1 matrix, no data-dependent shape."""
+    xp = namespace(equal)
+    own = _diagonal(equal)
+    linked = equal | own
+    for _ in range(ceil(log2(max(equal.shape[-1], 2)))):
+        count = xp.astype(linked, xp.float32)
+        linked = count @ count > 0.5
+    return linked & ~own
+
+
+def varies(gw: Array, w: Array, size: Array) -> Array:
+    """Pairs whose gw differ by more than a smooth function of w, evaluated in floating point, could make them."""
+    xp = namespace(gw, w)
+    relative = xp.abs(gaps(w)) / xp.where(size == 0, 1.0, size)[..., None, None]
+    top = largest(xp.abs(gw), -1)[..., None]
+    return xp.abs(gaps(gw)) > _SMOOTH * (roundoff(w) + relative) * top
+
+
+def _diagonal(pairs: Array) -> Array:
+    xp = namespace(pairs)
+    i = xp.arange(pairs.shape[-1], device=device(pairs))
+    return i[:, None] == i[None, :]
+
+
+def _inverse(d: Array) -> Array:
+    """1/d, and 0 for d = 0: the diagonal, and exactly equal pairs, which are masked or refused."""
+    xp = namespace(d)
+    zero = d == 0
+    return xp.where(zero, 0.0, 1 / xp.where(zero, 1.0, d))
+
+
+class Degeneracy(ABC):
+    """A policy for clusters of numerically equal eigenvalues; `pairs` is what its `clusters` made of the equal pairs."""
+
+    advice: ClassVar[str] = ""  # closes the message of a refusal
+
+    def clusters(self, equal: Array, /) -> Array:
+        """The pairs i != j ``(..., n, n)`` that count as one cluster."""
+        return equal
+
+    def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
+        """F ``(..., n, n)``, its diagonal 0."""
+        return _inverse(gaps(w))
+
+    @abstractmethod
+    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
+        """Pairs whose cotangents this policy cannot serve, each argument ``(..., n, n)``.
+
+        asked: a vector of the pair has a cotangent; coupled: the cotangents depend on the basis inside the cluster;
+        varying: gw differs between the two.
+        """
+
+    def refused_tangents(self, pairs: Array, /) -> Array:
+        """Pairs whose tangents dV this policy cannot serve."""
+        return pairs & ~pairs
+
+
+@dataclass(frozen=True)
+class Raise(Degeneracy):
+    """Refuse cotangents of eigenvectors of a cluster, and cotangents of its eigenvalues that are not all equal."""
+
+    advice = (
+        "Their single eigenvectors have no derivative, only their span and their mean eigenvalue have. If the loss depends on "
+        "the cluster through those alone (a projector, a sum over the cluster), use degeneracy='mask'; to reproduce a code "
+        "that adds an eps to the gaps, degeneracy=arreig.Broaden(eps), whose gradients are biased"
+    )
+
+    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
+        return pairs & (asked | varying)
+
+    def refused_tangents(self, pairs: Array, /) -> Array:
+        return pairs
+
+
+@dataclass(frozen=True)
+class Mask(Degeneracy):
+    """F = 0 inside clusters: exact for losses that depend on them through span and mean eigenvalue. Refuse the others."""
+
+    advice = (
+        "degeneracy='mask' serves losses that depend on the cluster through its span and its mean eigenvalue alone, but these "
+        "cotangents depend on the basis inside it, or tell its eigenvalues apart: the loss has no derivative here"
+    )
+
+    def clusters(self, equal: Array, /) -> Array:
+        return transitive_closure(equal)
+
+    def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
+        xp = namespace(w)
+        return _inverse(xp.where(pairs, 0.0, gaps(w)))
+
+    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
+        return pairs & (coupled | varying)
+
+
+@dataclass(frozen=True)
+class Broaden(Degeneracy):
+    """Lorentzian broadening, ``F_ij = conj(d)/(|d|^2 + eps)`` with ``d = w_j - w_i``, for comparison with older codes.
+
+    It refuses nothing and is exact nowhere: wherever ``|d|^2`` is not large against `eps` the gradient is biased, also
+    for losses whose gradient exists.
+
+    Parameters
+    ----------
+    eps : float
+        Positive; in the unit of an eigenvalue squared. Codes that carry this device use 1e-12 to 1e-6.
+
+    References
+    ----------
+    Liao, Liu, Wang, Xiang, "Differentiable Programming Tensor Networks", Phys. Rev. X 9, 031041 (2019), sec. III.C.
+    """
+
+    eps: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not (isfinite(self.eps) and self.eps > 0):
+            raise InputError(f"Broaden(eps) expects a positive finite number, got {self.eps!r}")
+
+    def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
+        xp = namespace(w)
+        d = gaps(w)
+        return xp.conj(d) / (xp.abs(d) ** 2 + self.eps)
+
+    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
+        return pairs & ~pairs

@@ -1,0 +1,252 @@
+"""Gauges: what makes an eigenvector unique, each a pair of projectors.
+
+An eigenvector is determined up to a factor. Differentiating A V = V diag(w) determines its tangent up to a multiple of
+itself: dv = u + c v, where u = (the part that the equation gives) and c is what the gauge says. With s = v^H gV and the
+inner product <X, Y> = Re tr(X^H Y), the adjoint of u -> u + c(u) v is gV -> gh:
+
+    gauge          fixes                                    c(u)                                         gh
+    canonical      ||v|| and the phase of v_k, v_k the      -Re(v^H u)/||v||^2                           gV - Re(s) v/||v||^2
+                   largest component, k held fixed             - i Im(conj(p) u_k)/|v_k|                    - i p Im(s)/|v_k| e_k
+    phase-free     ||v||; the loss must not depend          -v^H u/||v||^2                               gV - s v/||v||^2
+                   on the phase
+    Component(m)   v_m                                      -u_m/v_m                                     gV - e_m s/conj(v_m)
+    Functional(z)  z^H v                                    -z^H u/(z^H v)                               gV - z s/conj(z^H v)
+
+p = v_k/|v_k|. Every formula holds the fixed quantity where it is, so an eigensystem of any phase is differentiated as it
+was given. Adjoint: Re(conj(s) c(u)) = <gh - gV, u> for each row, by Re(conj(s) c) = Re(s) Re(c) + Im(s) Im(c) and
+Im(conj(p) u_k) = <i p e_k, u>.
+
+Sources: Magnus, Econometric Theory 1 (1985) for z^H v = 1; Boeddeker et al., arXiv:1701.00392, for norm-1 vectors.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from operator import index
+
+from ._array_api import (
+    column_dot,
+    column_norm,
+    device,
+    imag,
+    is_complex,
+    largest,
+    namespace,
+    one_hot,
+    real,
+    relative_tolerance,
+    roundoff,
+)
+from ._errors import InputTypeError
+from ._types import Array
+
+
+def _columns(c: Array) -> Array:
+    """One number per column, ready to multiply a matrix."""
+    return c[..., None, :]
+
+
+def _nonzero(x: Array) -> Array:
+    """x with 1 where it vanishes: where that happens a flag is raised elsewhere."""
+    return namespace(x).where(x == 0, 1.0, x)
+
+
+def _none(V: Array) -> Array:
+    """No column flagged."""
+    xp = namespace(V)
+    return xp.sum(xp.abs(V), axis=-2) < 0
+
+
+class Gauge(ABC):
+    """What the rules and the public functions ask of a gauge; V, U, gV ``(..., n, n)``, one vector a column."""
+
+    @abstractmethod
+    def scale(self, V: Array, /) -> Array:
+        """The number ``(..., n)`` that the gauge sets to 1 for each column."""
+
+    @abstractmethod
+    def fix(self, V: Array, /) -> Array:
+        """V with every column multiplied as the gauge asks."""
+
+    @abstractmethod
+    def project_tangent(self, V: Array, U: Array, /) -> Array:
+        """dV = U + V diag(c(U))."""
+
+    @abstractmethod
+    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
+        """gh, the adjoint of project_tangent."""
+
+    def undefined(self, V: Array, /) -> Array:
+        """Columns ``(..., n)``, of any scale, that this gauge cannot scale."""
+        return _none(V)
+
+    def tie(self, V: Array, real_matrix: bool, /) -> Array:
+        """Columns ``(..., n)`` that this gauge may rotate abruptly under rounding."""
+        return _none(V)
+
+    def dependence(self, V: Array, gV: Array, noise: Array, /) -> Array:
+        """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open."""
+        return _none(V)
+
+
+@dataclass(frozen=True)
+class Canonical(Gauge):
+    """Norm 1, the largest component real and positive."""
+
+    def scale(self, V: Array, /) -> Array:
+        return column_norm(V)
+
+    def _anchor(self, V: Array) -> tuple[Array, Array]:
+        """One-hot mask of component k, the first within sqrt(u) of the largest, and v_k."""
+        xp = namespace(V)
+        if V.shape[-1] == 0:
+            return V == 0, xp.sum(V, axis=-2)
+        size = xp.abs(V)
+        leading = size >= (1 - roundoff(V) ** 0.5) * largest(size, -2)
+        k = xp.argmax(xp.astype(leading, xp.int8), axis=-2)
+        mask = one_hot(k, V.shape[-2], dtype=xp.bool, axis=-2)
+        return mask, xp.sum(xp.where(mask, V, 0.0), axis=-2)
+
+    def fix(self, V: Array, /) -> Array:
+        xp = namespace(V)
+        V = V / _columns(_nonzero(column_norm(V)))
+        mask, v_k = self._anchor(V)
+        size = xp.abs(v_k)
+        V = V * _columns(xp.conj(v_k / _nonzero(size)))
+        return xp.where(mask, _columns(size), V)  # exactly real, where the product leaves a rounding error
+
+    def project_tangent(self, V: Array, U: Array, /) -> Array:
+        xp = namespace(V)
+        c = -real(column_dot(V, U)) / _nonzero(column_norm(V) ** 2)
+        if is_complex(V):
+            mask, v_k = self._anchor(V)
+            u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
+            c = c - 1j * imag(u_k / _nonzero(v_k))  # Im(conj(p) u_k)/|v_k| = Im(u_k/v_k)
+        return U + V * _columns(c)
+
+    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
+        xp = namespace(V)
+        s = column_dot(V, gV)
+        gh = gV - V * _columns(real(s) / _nonzero(column_norm(V) ** 2))
+        if is_complex(V):
+            mask, v_k = self._anchor(V)
+            gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(xp.conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
+        return gh
+
+    def tie(self, V: Array, real_matrix: bool, /) -> Array:
+        xp = namespace(V)
+        mask, v_k = self._anchor(V)
+        size = xp.abs(V)
+        near = (size >= (1 - 4 * roundoff(V) ** 0.5) * largest(size, -2)) & ~mask
+        if real_matrix:  # a real vector stays real: components of one sign take over from each other without a jump
+            is_real = largest(xp.abs(imag(V)), -2) == 0
+            near = near & ~(is_real & (real(V) * _columns(real(v_k)) > 0))
+        return xp.any(near, axis=-2)
+
+
+@dataclass(frozen=True)
+class PhaseFree(Gauge):
+    """Norm 1, the phase left as it is: for losses that do not depend on it. Others are refused."""
+
+    def scale(self, V: Array, /) -> Array:
+        return column_norm(V)
+
+    def fix(self, V: Array, /) -> Array:
+        return V / _columns(_nonzero(column_norm(V)))
+
+    def project_tangent(self, V: Array, U: Array, /) -> Array:
+        return U - V * _columns(column_dot(V, U) / _nonzero(column_norm(V) ** 2))
+
+    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
+        return gV - V * _columns(column_dot(V, gV) / _nonzero(column_norm(V) ** 2))
+
+    def dependence(self, V: Array, gV: Array, noise: Array, /) -> Array:
+        """Im s_j is the loss's derivative by the phase of v_j: compared with the cotangent, above the loss's noise."""
+        xp = namespace(V)
+        return xp.abs(imag(column_dot(V, gV))) > relative_tolerance(V) * column_norm(gV) + noise
+
+
+class _Linear(Gauge):
+    """Gauges that set a linear functional z^H v to 1; they differ in z."""
+
+    @abstractmethod
+    def _z(self, V: Array) -> Array:
+        """z as one column ``(..., n, 1)`` of V's dtype."""
+
+    def scale(self, V: Array, /) -> Array:
+        return column_dot(self._z(V), V)
+
+    def undefined(self, V: Array, /) -> Array:
+        bound = roundoff(V) ** 0.5 * column_norm(self._z(V)) * column_norm(V)
+        return ~(namespace(V).abs(self.scale(V)) > bound)
+
+    def fix(self, V: Array, /) -> Array:
+        return V / _columns(_nonzero(self.scale(V)))
+
+    def project_tangent(self, V: Array, U: Array, /) -> Array:
+        return U - V * _columns(column_dot(self._z(V), U) / _nonzero(self.scale(V)))
+
+    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
+        s = column_dot(V, gV)
+        return gV - self._z(V) * _columns(s / _nonzero(namespace(V).conj(self.scale(V))))
+
+
+@dataclass(frozen=True)
+class Component(_Linear):
+    """Gauge v_m = 1: component `m` of every eigenvector is 1, the others are relative to it.
+
+    Parameters
+    ----------
+    m : int
+        Index of the component; negative ones count from the end. It must not vanish in any eigenvector:
+        `GaugeError` where ``|v_m| < sqrt(u) ||v||``, u the unit roundoff.
+
+    Notes
+    -----
+    The vectors have no unit norm. For a complex matrix this gauge is holomorphic: ``dV`` is complex-linear in ``dA``.
+
+    Examples
+    --------
+    >>> import numpy as np, arreig
+    >>> arreig.eig(np.array([[1.0, 2.0], [3.0, 2.0]]), gauge=arreig.Component(0), sort="real").eigenvectors.real
+    array([[ 1. ,  1. ],
+           [ 1.5, -1. ]])
+    """
+
+    m: int
+
+    def __post_init__(self) -> None:
+        try:
+            index(self.m)
+        except TypeError:
+            raise InputTypeError(f"Component(m) expects an integer index, got {self.m!r}") from None
+
+    def _z(self, V: Array) -> Array:
+        xp = namespace(V)
+        m = xp.arange(V.shape[-2], device=device(V)) == self.m % max(V.shape[-2], 1)
+        return xp.astype(m, V.dtype)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Functional(_Linear):
+    """Gauge z^H v = 1 for a given vector z.
+
+    ``Functional(ones)`` makes the components of every eigenvector sum to 1, as a stationary distribution or a stable
+    stage distribution is written; ``Functional(w_0)`` with a left eigenvector of a reference matrix is the
+    normalisation of perturbation theory.
+
+    Parameters
+    ----------
+    z : array, shape (n,) or (..., n)
+        Real or complex, of the library and on the device of the matrix; leading axes broadcast with its batch. It is
+        held constant: no derivative with respect to `z` is returned. It must not be orthogonal to an eigenvector:
+        `GaugeError` where ``|z^H v| < sqrt(u) ||z|| ||v||``, u the unit roundoff.
+
+    Notes
+    -----
+    Two `Functional` gauges are equal only if they are the same object.
+    """
+
+    z: Array
+
+    def _z(self, V: Array) -> Array:
+        return namespace(V).astype(self.z, V.dtype, copy=False)[..., :, None]

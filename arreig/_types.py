@@ -1,0 +1,22 @@
+"""Array type and the named tuples that results are made of."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+# The standard has no static array type yet (data-apis/array-api#589); NumPy's and torch's own annotations share no
+# protocol that holds attributes such as `mT`, so any narrower type here would reject arrays that work.
+Array: TypeAlias = Any
+
+
+class EigPair(NamedTuple):
+    """Eigenvalues ``(..., n)`` and right eigenvectors ``(..., n, n)``, one a column."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+class EigTriple(NamedTuple):
+    """Eigenvalues, right eigenvectors V and left eigenvectors W = V^-H, one a column."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+    left_eigenvectors: Array
