@@ -5,7 +5,9 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
+from operator import or_
 from types import FrameType
 
 from .._array_api import namespace
@@ -29,9 +31,7 @@ class Flag:
     warning: bool = False
 
 
-def settle(
-    results: tuple[Array, ...], flags: Sequence[Flag], *, batch: tuple[int, ...], check: bool
-) -> tuple[Array, ...]:
+def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) -> tuple[Array, ...]:
     """Results as they are if nothing is flagged: one synchronisation.
 
     With check the first error that is set is raised, after the warnings before it. Without, nothing is read: members of the
@@ -39,7 +39,8 @@ def settle(
     """
     xp = namespace(*results)
     if not check:
-        return poison(results, flags, batch)
+        bad = failed(flags)
+        return tuple(xp.where(xp.reshape(bad, (*bad.shape, *(1,) * (x.ndim - bad.ndim))), xp.nan, x) for x in results)
     if bool(xp.any(xp.stack([xp.any(flag.where) for flag in flags]))):
         for flag in flags:
             if bool(xp.any(flag.where)):
@@ -47,17 +48,14 @@ def settle(
     return results
 
 
-def poison(results: tuple[Array, ...], flags: Sequence[Flag], batch: tuple[int, ...]) -> tuple[Array, ...]:
-    """NaN for the members of the batch that an error flag names."""
-    xp = namespace(*results)
-    for flag in flags:
-        if flag.warning:
-            continue
-        member = xp.any(flag.where, axis=tuple(range(-flag.core, 0))) if flag.core else flag.where
-        results = tuple(
-            xp.where(xp.reshape(member, (*batch, *(1,) * (x.ndim - len(batch)))), xp.nan, x) for x in results
-        )
-    return results
+def failed(flags: Sequence[Flag]) -> Array:
+    """Members of the batch ``(...)`` for which an error is flagged."""
+    members = [
+        namespace(flag.where).any(flag.where, axis=tuple(range(-flag.core, 0))) if flag.core else flag.where
+        for flag in flags
+        if not flag.warning
+    ]
+    return reduce(or_, members)
 
 
 def _signal(flag: Flag) -> None:

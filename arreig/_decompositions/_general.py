@@ -7,6 +7,7 @@ from typing import Self
 
 from .._array_api import adjoint, column_norm, imag, is_complex, matrix_norm, namespace, real
 from .._backends import Backend, Factor
+from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._rules import eig as rules
 from .._types import Array, EigPair
@@ -42,24 +43,22 @@ class GeneralEigensystem(Eigensystem):
         options = resolve(
             A, gauge, degeneracy, sort, check, complex_vectors=True, own=None if own is None else own.options
         )
+        flags: list[Flag] = []
+        real_matrix = not is_complex(A)
+        A = _reports.tame("A", A, 2, flags)
         if own is not None:
             _inputs.like("A", A, tuple(own.V.shape), own.V, complex_allowed=not own.real_matrix)
-            return own, own.mismatch(A, vectors)
-        xp = namespace(A)
+            return own, [*flags, *own.mismatch(A, vectors)]
         if eigensystem is not None:
             if options.sort is not None:
                 raise InputError("sort orders what arreig decomposes; a supplied (w, V) is taken in the order it has")
-            w, V = bare(eigensystem, A, complex_values=True, complex_vectors=True)
-            system = cls(w, V, matrix_norm(A), not is_complex(A), options, backend)
-            return system.admitted(system.mismatch(A, vectors), vectors)
-        finite = xp.all(xp.isfinite(A), axis=(-2, -1), keepdims=True)
-        tame = xp.where(finite, A, 0.0)  # LAPACK raises for a whole batch, or hangs; the flag names the member
-        w, V = _sorted(backend.eig(tame), options.sort, not is_complex(A))
-        flags = [_reports.nonfinite("A", A, 2)]
+            w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True)
+            system = cls(w, V, matrix_norm(A), real_matrix, options, backend)
+            return system.admitted([*flags, *system.mismatch(A, vectors)], vectors)
+        w, V = _sorted(backend.eig(A), options.sort, real_matrix)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
-        system = cls(w, options.gauge.fix(V), matrix_norm(tame), not is_complex(A), options, backend)
-        return system.admitted(flags, vectors)
+        return cls(w, options.gauge.fix(V), matrix_norm(A), real_matrix, options, backend).admitted(flags, vectors)
 
     @cached_property
     def factor(self) -> Factor:
@@ -67,13 +66,19 @@ class GeneralEigensystem(Eigensystem):
         return self.backend.factorise(self.V)
 
     @cached_property
-    def W(self) -> Array:
-        """Left eigenvectors V^-H."""
+    def _inverse_adjoint(self) -> Array:
         return adjoint(self.factor.inverse())
 
     @cached_property
     def kappa(self) -> Array:
-        return column_norm(self.W) * column_norm(self.V)
+        return column_norm(self._inverse_adjoint) * column_norm(self.V)
+
+    @cached_property
+    def W(self) -> Array:
+        """Left eigenvectors V^-H; NaN where V is numerically singular, for products of such numbers overflow."""
+        xp = namespace(self.V)
+        singular = xp.any(numerically_singular(self.kappa), axis=-1)[..., None, None]
+        return xp.where(singular, xp.nan, self._inverse_adjoint)
 
     @property
     def defective(self) -> Flag:

@@ -17,10 +17,9 @@ from ._system import Eigensystem, Result, bare, carried, resolve
 def admit(A: Array) -> tuple[Array, Backend, list[Flag]]:
     """The Hermitian part of A, zero where A is not finite; its backend; what is wrong with A."""
     A, backend = _inputs.matrix(A)
-    xp = namespace(A)
-    finite = xp.all(xp.isfinite(A), axis=(-2, -1), keepdims=True)
-    tame = xp.where(finite, A, 0.0)  # LAPACK raises for a whole batch, or hangs; the flag names the member
-    skew, size = matrix_norm(tame - adjoint(tame)), matrix_norm(tame)
+    flags: list[Flag] = []
+    A = _reports.tame("A", A, 2, flags)
+    skew, size = matrix_norm(A - adjoint(A)), matrix_norm(A)
 
     def report(batch: Index) -> Exception:
         return InputError(
@@ -28,8 +27,8 @@ def admit(A: Array) -> tuple[Array, Backend, list[Flag]]:
             f"{_reports.number(skew[batch])} with |A| = {_reports.number(size[batch])}. Pass (A + A^H)/2, or use eig"
         )
 
-    flags = [_reports.nonfinite("A", A, 2), Flag(~(skew <= roundoff(A) ** 0.5 * size), 0, report)]
-    return rules.hermitian_part(tame), backend, flags
+    flags.append(Flag(~(skew <= roundoff(A) ** 0.5 * size), 0, report))
+    return rules.hermitian_part(A), backend, flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ class HermitianEigensystem(Eigensystem):
             _inputs.like("A", A, tuple(own.V.shape), own.V, complex_allowed=not own.real_matrix)
             return own, [*flags, *own.mismatch(A, vectors)]
         if eigensystem is not None:
-            w, V = bare(eigensystem, A, complex_values=False, complex_vectors=is_complex(A))
+            w, V = bare(eigensystem, A, flags, complex_values=False, complex_vectors=is_complex(A))
             system = cls(w, V, matrix_norm(A), not is_complex(A), options)
             return system.admitted([*flags, *system.mismatch(A, vectors), _not_orthogonal(V)], vectors)
         w, V = backend.eigh(A)

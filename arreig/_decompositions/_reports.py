@@ -20,16 +20,20 @@ def number(x: Array) -> str:
     return f"{re:.6g}" if im == 0 else f"{re:.6g}{im:+.6g}j"
 
 
-def nonfinite(name: str, X: Array, core: int) -> Flag:
-    """X contains NaN or infinity."""
+def tame(name: str, X: Array, core: int, flags: list[Flag]) -> Array:
+    """X with 0 for NaN and infinity, and a flag that names the first.
+
+    Nothing later meets them: LAPACK raises for a whole batch or hangs, and NumPy warns at every step.
+    """
+    xp = namespace(X)
+    finite = xp.isfinite(X)
 
     def report(index: Index) -> Exception:
-        batch = index[: len(index) - core]
-        return _errors.NonFiniteError(
-            f"{name} must be finite, but entry {index[len(batch) :]}{member(batch)} is {number(X[index])}"
-        )
+        batch, entry = index[: len(index) - core], index[len(index) - core :]
+        return _errors.NonFiniteError(f"{name} must be finite, but entry {entry}{member(batch)} is {number(X[index])}")
 
-    return Flag(~namespace(X).isfinite(X), core, report)
+    flags.append(Flag(~finite, core, report))
+    return xp.where(finite, X, 0.0)
 
 
 def undefined_gauge(V: Array, gauge: Gauge) -> Flag:

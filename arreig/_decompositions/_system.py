@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from .._errors import ArreigError, InputError, InputTypeError
 from .._gauge import Gauge
 from .._types import Array
 from . import _inputs, _reports
-from ._flags import Flag, poison, settle
+from ._flags import Flag, failed, settle
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Eigensystem(ABC):
     size: Array  # (...) Frobenius norm of A
     real_matrix: bool
     options: Options
+    failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -55,36 +56,35 @@ class Eigensystem(ABC):
         if g is None:
             return namespace(like).zeros_like(like)
         g = _inputs.like(name, g, tuple(like.shape), self.V, complex_allowed=is_complex(like))
-        flags.append(_reports.nonfinite(name, g, like.ndim - len(self.batch)))
-        return g
+        return _reports.tame(name, g, like.ndim - len(self.batch), flags)
 
     def tangent(self, dA: Array, flags: list[Flag]) -> Array:
         """dA checked against A."""
         dA = _inputs.like("dA", dA, tuple(self.V.shape), self.V, complex_allowed=not self.real_matrix)
-        flags.append(_reports.nonfinite("dA", dA, 2))
-        return dA
+        return _reports.tame("dA", dA, 2, flags)
 
     def mismatch(self, A: Array, vectors: bool) -> list[Flag]:
         """Whether a supplied (w, V) decomposes A and, if its vectors matter, has the scale of the gauge."""
         residual = A @ self.V - self.V * self.w[..., None, :]
-        flags = [_reports.nonfinite("A", A, 2), _reports.not_an_eigensystem(residual, self.w, self.V, matrix_norm(A))]
+        flags = [_reports.not_an_eigensystem(residual, self.w, self.V, matrix_norm(A))]
         if vectors:
             gauge = self.options.gauge
             flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
         return flags
 
     def admitted(self, flags: list[Flag], vectors: bool) -> tuple[Self, list[Flag]]:
-        """The system with the flags it came with; where they will not be read, derivatives inherit their NaN."""
+        """The system with the flags it came with; where they will not be read, its derivatives inherit them."""
         if not self.options.check:
-            w, V = poison((self.w, self.V), flags, self.batch)
-            self = replace(self, w=w, V=V)
+            self = replace(self, failed=failed(flags))
         if vectors:
             flags = [*flags, _reports.gauge_tie(self.V, self.options.gauge, self.real_matrix)]
         return self, flags
 
     def settle(self, results: tuple[Array, ...], flags: Sequence[Flag]) -> tuple[Array, ...]:
         """Read the flags, once."""
-        return settle(results, flags, batch=self.batch, check=self.options.check)
+        if self.failed is not None:
+            flags = [*flags, Flag(self.failed, 0, RuntimeError)]
+        return settle(results, flags, check=self.options.check)
 
 
 class Result:
@@ -137,8 +137,10 @@ def resolve(
     return chosen
 
 
-def bare(eigensystem: object, A: Array, *, complex_values: bool, complex_vectors: bool) -> tuple[Array, Array]:
-    """(w, V) of a supplied pair, checked by type and shape."""
+def bare(
+    eigensystem: object, A: Array, flags: list[Flag], *, complex_values: bool, complex_vectors: bool
+) -> tuple[Array, Array]:
+    """(w, V) of a supplied pair, checked against A by type and shape."""
     if isinstance(eigensystem, Result):
         raise InputTypeError(
             f"eigensystem is a {type(eigensystem).__name__}, which this function does not differentiate; use its own vjp or jvp"
@@ -150,7 +152,6 @@ def bare(eigensystem: object, A: Array, *, complex_values: bool, complex_vectors
         )
     w, V = eigensystem
     shape = tuple(A.shape)
-    return (
-        _inputs.like("the eigensystem's w", w, shape[:-1], A, complex_allowed=complex_values),
-        _inputs.like("the eigensystem's V", V, shape, A, complex_allowed=complex_vectors),
-    )
+    w = _inputs.like("the eigensystem's w", w, shape[:-1], A, complex_allowed=complex_values)
+    V = _inputs.like("the eigensystem's V", V, shape, A, complex_allowed=complex_vectors)
+    return _reports.tame("the eigensystem's w", w, 1, flags), _reports.tame("the eigensystem's V", V, 2, flags)

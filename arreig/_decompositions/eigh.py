@@ -207,7 +207,7 @@ def eigvalsh(A: Array, /, *, check: bool = True) -> Array:
     """
     _inputs.switch("check", check)
     A, backend, flags = admit(A)
-    return settle((backend.eigvalsh(A),), flags, batch=tuple(A.shape[:-2]), check=check)[0]
+    return settle((backend.eigvalsh(A),), flags, check=check)[0]
 
 
 def eigvalsh_vjp(

@@ -30,7 +30,7 @@ def hermitian_part(X: Array, /) -> Array:
 def _unitary(V: Array) -> tuple[Array, Array]:
     """Q and r, the norms as a row."""
     r = column_norm(V)[..., None, :]
-    return V / r, r
+    return V / namespace(V).where(r == 0, 1.0, r), r
 
 
 def jvp(

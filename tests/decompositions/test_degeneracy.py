@@ -1,0 +1,232 @@
+"""Numerically equal eigenvalues and defective matrices."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.linalg import block_diag
+
+import arreig
+from arreig.testing import adjoint_defect, directional_difference, finite_differences, host, matrix_with_spectrum
+
+SPECTRUM = np.array([1.0, 1.0, 1.0, 2.0, 3.5])
+CLUSTER = np.abs(SPECTRUM - 1) < 0.5
+PRECISION = {"float64": 1e-7, "complex128": 1e-7, "float32": 5e-3, "complex64": 5e-3}
+
+
+def adjoint(X: Any) -> Any:
+    return np.conj(np.swapaxes(X, -1, -2))
+
+
+def repeated(dtype: str, kind: str, seed: int = 0) -> Any:
+    """A batch (2, 5, 5); a triple eigenvalue in member (1,) only, in generic position."""
+    rng = np.random.default_rng(seed)
+    members = []
+    for w in (np.array([1.0, 1.4, 0.5, 2.0, 3.5]), SPECTRUM):
+        w = w.astype(complex) if dtype.startswith("complex") else w
+        members.append(matrix_with_spectrum(w, rng, hermitian=kind == "eigh"))
+    A = np.stack(members)
+    return (A + adjoint(A)) / 2 if kind == "eigh" else A
+
+
+def projector_loss(A: Any, G: Any, kind: str) -> tuple[Any, Any]:
+    """Re tr(G P) + mean of w^2 over the cluster around 1, P its projector; by eigenvectors as they come."""
+    if kind == "eigh":
+        w, V = np.linalg.eigh(A)
+        W = V
+    else:
+        w, V = np.linalg.eig(A)
+        W = adjoint(np.linalg.inv(V))
+    inside = np.abs(w - 1) < 0.6
+    P = (V * inside[..., None, :]) @ adjoint(W)
+    mean = np.sum(w * inside, -1) / np.sum(inside, -1)
+    return np.real(np.trace(G @ P, axis1=-2, axis2=-1)) + np.real(mean**2)
+
+
+def projector_cotangents(w: Any, V: Any, G: Any, kind: str) -> tuple[Any, Any]:
+    """Of the loss above, as an autodiff framework would hand them over."""
+    inside = (np.abs(w - 1) < 0.6)[..., None, :]
+    mean = np.sum(w * inside[..., 0, :], -1, keepdims=True) / np.sum(inside, -1)
+    gw = 2 * np.conj(mean) * inside[..., 0, :] / np.sum(inside, -1)
+    if kind == "eigh":
+        gV = (G + adjoint(G)) @ (V * inside)
+        return (gV if np.iscomplexobj(V) else gV.real), gw.real
+    W = adjoint(np.linalg.inv(V))
+    P = (V * inside) @ adjoint(W)
+    return (adjoint(G) @ (W * inside)) - (adjoint(P) @ adjoint(G) @ W), gw
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_mask_differentiates_projectors(lib: Any, dtype: str, kind: str) -> None:
+    A = repeated(dtype, kind)
+    G = np.random.default_rng(3).standard_normal(A.shape)
+    expected = finite_differences(lambda A: projector_loss(A, G, kind), A, hermitian=kind == "eigh")
+    a = lib.array(A, dtype)
+    w, V = getattr(arreig, kind)(a, gauge="phase-free", degeneracy="mask")
+    gV, gw = projector_cotangents(host(w), host(V), G, kind)
+    gV, gw = (lib.array(g, str(x.dtype).rsplit(".", 1)[-1]) for g, x in ((gV, V), (gw, w)))
+    gA = getattr(arreig, f"{kind}_vjp")(a, gV, gw, gauge="phase-free", degeneracy="mask")
+    np.testing.assert_allclose(host(gA), expected, atol=PRECISION[dtype] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_mask_tangents_move_the_span(kind: str) -> None:
+    A = repeated("complex128", kind)[1]
+    rng = np.random.default_rng(4)
+    dA = rng.standard_normal(A.shape) + 1j * rng.standard_normal(A.shape)
+    dA = dA + adjoint(dA) if kind == "eigh" else dA
+
+    def projector(A: Any) -> Any:
+        w, V = getattr(np.linalg, kind)(A)
+        inside = np.abs(w - 1) < 0.5
+        return (V * inside) @ np.linalg.inv(V)
+
+    res = getattr(arreig, kind)(A, degeneracy="mask")
+    dw, dV = res.jvp(dA)
+    w, V = res
+    inside, Vi = np.abs(w - 1) < 0.5, np.linalg.inv(V)
+    dP = (dV * inside) @ Vi - (V * inside) @ Vi @ dV @ Vi
+    np.testing.assert_allclose(dP, directional_difference(projector, A, dA), atol=1e-7 * np.abs(dP).max())
+    assert np.isclose(dw[inside].sum(), np.trace(projector(A) @ dA))
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_raise_names_the_pair_and_the_choices(lib: Any, dtype: str, kind: str) -> None:
+    A = lib.array(repeated(dtype, kind), dtype)
+    res = getattr(arreig, kind)(A)
+    w, V = res
+    for derivative in (lambda: res.vjp(V), lambda: res.jvp(A)):
+        with pytest.raises(arreig.DegenerateEigenvaluesError, match=r"batch member \(1,\).*gap .*'mask'.*Broaden"):
+            derivative()
+    # no cotangent on the cluster: nothing to refuse, and the rest is right
+    outside = lib.array((np.abs(host(w) - 1) > 0.6).astype(float), str(w.dtype).rsplit(".", 1)[-1])
+    free = getattr(arreig, kind)(A, gauge="phase-free")
+    gA = free.vjp(free.eigenvectors * outside[..., None, :], outside)
+    assert np.isfinite(host(gA)).all()
+    # eigenvalues alone: equal cotangents pass, others do not
+    ones = lib.xp.ones_like(w)
+    identity = np.broadcast_to(np.eye(5), A.shape)
+    np.testing.assert_allclose(host(res.vjp(None, ones)), identity, atol=PRECISION[dtype])
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match="Single eigenvalues"):
+        res.vjp(None, lib.array(np.arange(10.0).reshape(2, 5)))
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_mask_refuses_what_depends_on_the_basis(lib: Any, dtype: str, kind: str) -> None:
+    A = lib.array(repeated(dtype, kind), dtype)
+    res = getattr(arreig, kind)(A, degeneracy="mask")
+    random = np.random.default_rng(5).standard_normal(A.shape)
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match="basis inside"):
+        res.vjp(lib.array(random))
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match="eigenvalues apart"):
+        res.vjp(res.eigenvectors * 0, lib.array(random[..., 0]))
+
+
+@pytest.mark.parametrize("degeneracy", ["raise", "mask"])
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_without_checks_only_the_member_is_nan(lib: Any, kind: str, degeneracy: str) -> None:
+    A = repeated("float64", kind)
+    gV = np.random.default_rng(6).standard_normal(A.shape)
+    whole = getattr(arreig, kind)(lib.array(A), degeneracy=degeneracy, check=False).vjp(lib.array(gV))
+    alone = getattr(arreig, f"{kind}_vjp")(lib.array(A[0]), lib.array(gV[0]), degeneracy=degeneracy)
+    assert np.isnan(host(whole)[1]).all()
+    np.testing.assert_allclose(host(whole)[0], host(alone), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_broaden_is_the_formula_it_says(kind: str) -> None:
+    eps = 1e-2
+    A = repeated("complex128", kind)[0]
+    rng = np.random.default_rng(7)
+    gV = rng.standard_normal(A.shape) + 1j * rng.standard_normal(A.shape)
+    dA = rng.standard_normal(A.shape)
+    res = getattr(arreig, kind)(A, degeneracy=arreig.Broaden(eps), gauge=arreig.Component(0))
+    w, V = res
+    d = w[None, :] - w[:, None]
+    F = np.conj(d) / (np.abs(d) ** 2 + eps)
+    Vi = np.linalg.inv(V)
+    dA = (dA + dA.T) / 2 if kind == "eigh" else dA
+    U = V @ (F * (Vi @ dA @ V))
+    dw, dV = res.jvp(dA)
+    np.testing.assert_allclose(dV, U - V * U[0], atol=1e-12)
+    assert adjoint_defect([(gV, dV)], [(res.vjp(gV), dA)]) < 1e-12
+    # where it would divide by zero it does not, and nothing is refused
+    assert np.isfinite(getattr(arreig, f"{kind}_vjp")(np.eye(3), np.ones((3, 3)), degeneracy=arreig.Broaden(eps))).all()
+
+
+def test_equal_is_what_rounding_makes_of_equal_eigenvalues() -> None:
+    """Repeats in generic position are found, gaps well above rounding are not taken for repeats."""
+    rng = np.random.default_rng(8)
+    for _ in range(50):
+        A = matrix_with_spectrum(SPECTRUM, rng)
+        with pytest.raises(arreig.DegenerateEigenvaluesError):
+            arreig.eig(A).jvp(A)
+        gap = 1e-10
+        A = matrix_with_spectrum(SPECTRUM + gap * np.arange(5), rng)
+        assert np.isfinite(arreig.eig(A).jvp(A)[1]).all()
+    scaled = [s * np.diag(SPECTRUM) for s in (1e-200, 1.0, 1e200)]
+    for A in scaled:  # no absolute threshold
+        with pytest.raises(arreig.DegenerateEigenvaluesError):
+            arreig.eig(A).jvp(A)
+
+
+def test_clusters_close_transitively() -> None:
+    """A chain of equal neighbours is one cluster, though its ends are farther apart than two equal ones may be."""
+    from arreig._degeneracy import transitive_closure
+
+    n = 9
+    chain = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) == 1
+    np.testing.assert_array_equal(transitive_closure(chain), ~np.eye(n, dtype=bool))
+
+
+JORDAN = {
+    "2": np.eye(2, k=1),
+    "3": 2 * np.eye(3) + np.eye(3, k=1),
+    "3 + 1": block_diag(np.eye(3) + np.eye(3, k=1), 4.0),
+    "30": np.eye(30, k=1),
+}
+
+
+@pytest.mark.parametrize("jordan", JORDAN.values(), ids=JORDAN)
+def test_defective(lib: Any, dtype: str, jordan: Any) -> None:
+    A = lib.array(np.stack([np.diag(np.arange(1.0, len(jordan) + 1)), jordan]), dtype)
+    res = arreig.eig(A)
+    gV = lib.xp.ones_like(res.eigenvectors)
+    message = r"A of batch member \(1,\) is numerically defective.*condition number"
+    for call in (lambda: res.vjp(gV), lambda: res.vjp(gW=gV), lambda: res.jvp(A), lambda: arreig.eig(A, left=True)):
+        with pytest.raises(arreig.DefectiveMatrixError, match=message):
+            call()
+    free = arreig.eig(A, check=False).vjp(gV)
+    assert np.isnan(host(free)[1]).all()
+    assert np.isfinite(host(free)[0]).all()
+
+
+def test_eigenvalues_of_a_defective_matrix() -> None:
+    """The trace has a gradient even there, as long as the computed vectors are not exactly dependent."""
+    A = np.array([[1.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_allclose(arreig.eigvals_vjp(A, np.ones(2)), np.eye(2), atol=1e-12)
+    with pytest.raises(arreig.DegenerateEigenvaluesError):
+        arreig.eigvals_vjp(A, np.array([1.0, 0.0]))
+    with pytest.raises(arreig.DefectiveMatrixError, match="exactly linearly dependent"):
+        arreig.eigvals_vjp(np.eye(30, k=1), np.ones(30))
+    with pytest.raises(arreig.DefectiveMatrixError, match="exactly linearly dependent"):
+        arreig.eigvals_jvp(np.eye(30, k=1), np.eye(30))
+
+
+@pytest.mark.parametrize("kind", ["eigvals", "eigvalsh"])
+def test_smooth_functions_of_repeated_eigenvalues_pass(lib: Any, dtype: str, kind: str) -> None:
+    """Sum of w^2 = tr(A^2): its cotangents 2 w differ in a cluster by rounding only."""
+    A = repeated(dtype, "eigh" if kind == "eigvalsh" else "eig")
+    a = lib.array(A, dtype)
+    w = getattr(arreig, kind)(a)
+    gA = host(getattr(arreig, f"{kind}_vjp")(a, 2 * lib.xp.conj(w) if kind == "eigvals" else 2 * w))
+    np.testing.assert_allclose(gA, 2 * adjoint(A), atol=PRECISION[dtype] * 10)
+
+
+@pytest.mark.parametrize("kind", ["eigvals", "eigvalsh"])
+def test_tangents_that_split_a_cluster_are_refused(kind: str) -> None:
+    A = repeated("float64", "eigh" if kind == "eigvalsh" else "eig")
+    jvp = getattr(arreig, f"{kind}_jvp")
+    np.testing.assert_allclose(jvp(A, np.broadcast_to(np.eye(5), A.shape)), 1, atol=1e-10)
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match="Single eigenvalues"):
+        jvp(A, np.random.default_rng(9).standard_normal(A.shape))
