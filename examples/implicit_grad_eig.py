@@ -29,26 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import arreig
+from arreig.testing import directional_difference, finite_differences
 
 Array: TypeAlias = NDArray[Any]
 Loss: TypeAlias = Callable[[Array], Any]  # (..., n, n) -> real (...), one number a matrix
-
-
-def derivative(f: Loss, X: Array, E: Array, h: float = 1e-3) -> Any:
-    """d/dt f(X + t E) at t = 0, central differences of five points, error O(h^4)."""
-    return (8 * (f(X + h * E) - f(X - h * E)) - (f(X + 2 * h * E) - f(X - 2 * h * E))) / (12 * h)
-
-
-def differences(f: Loss, X: Array) -> Array:
-    """gX = df/dRe X + i df/dIm X in every entry (real X: df/dX), the same entry of all matrices of a batch at a time."""
-    X = 1.0 * X  # integers to floats
-    gX = np.zeros_like(X)
-    for i, k in np.ndindex(X.shape[-2:]):
-        for unit in (1, 1j) if np.iscomplexobj(X) else (1,):
-            E = np.zeros(X.shape[-2:], dtype=X.dtype)
-            E[i, k] = unit
-            gX[..., i, k] += unit * derivative(f, X, E)
-    return gX
 
 
 def decomposition(A: Array) -> arreig.EigResult:
@@ -65,7 +49,7 @@ def implicit_grad_eig(A: Array, loss_function: Loss, *, gradient: Callable[[Arra
     """gA of ``loss_function(V)``, with gV = ``gradient(V)``, or from differences of the loss, without an eigenproblem."""
     res = decomposition(A)
     V = res.eigenvectors
-    gV = differences(loss_function, V) if gradient is None else gradient(V)
+    gV = finite_differences(loss_function, V) if gradient is None else gradient(V)
     gA: Array = res.vjp(gV)
     return gA
 
@@ -122,19 +106,19 @@ def main() -> None:
     """Deviation of three gradients from finite differences of every entry, and the check that finds nothing."""
     for name, (A, loss_function) in problems().items():
         L, (w, V) = of_matrix(loss_function), decomposition(A)
-        gV = differences(loss_function, V)
+        gV = finite_differences(loss_function, V)
         gradients = {
             "implicit_grad_eig": implicit_grad_eig(A, loss_function),
             "by_hand": by_hand(A, gV),
             "web_version (wrong)": web_version(A, gV),
         }
-        reference = differences(L, A)
+        reference = finite_differences(L, A)
         print(f"{name}\n  w = {np.round(w, 3)}")
         print("  largest deviation from finite differences of all entries, relative:")
         for method, gA in gradients.items():
             print(f"    {method:22}{deviation(gA, reference):.1e}")
         print("  a check along the identity: A + t I keeps the eigenvectors, so gA = 0 would pass it")
-        print(f"    dL/dt by differences  {derivative(L, A, np.eye(len(A))):+.1e}")
+        print(f"    dL/dt by differences  {directional_difference(L, A, np.eye(len(A))):+.1e}")
         print(f"    tr gA                 {np.trace(gradients['implicit_grad_eig']):+.1e}\n")
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import arreig
+from arreig.testing import finite_differences
 
 Array: TypeAlias = NDArray[Any]
 
@@ -70,21 +71,15 @@ def eigenvectors(A: Array) -> Array:
     return V
 
 
+def of_matrix(loss: Callable[[Array], float]) -> Callable[[Array], float]:
+    """A -> L(V(A)), V in the canonical gauge, for finite differences."""
+    return lambda A: loss(eigenvectors(A))
+
+
 def gradient(A: Array, cotangent: Callable[[Array], Array], gauge: str = "canonical") -> Array:
     """gA = dL/dA of a loss on V, from its gV."""
     res = arreig.eig(A, gauge=gauge, sort="real")
     gA: Array = res.vjp(cotangent(res.eigenvectors))
-    return gA
-
-
-def finite_differences(loss: Callable[[Array], float], A: Array, h: float = 1e-3) -> Array:
-    """dL/dA_ik = [8 (L(h) - L(-h)) - (L(2h) - L(-2h))] / 12 h + O(h^4) in every entry, V in the canonical gauge."""
-    gA = np.zeros(A.shape)
-    for i, k in np.ndindex(A.shape):
-        E = np.zeros(A.shape)
-        E[i, k] = h
-        L = {m: loss(eigenvectors(A + m * E)) for m in (-2, -1, 1, 2)}
-        gA[i, k] = (8 * (L[1] - L[-1]) - (L[2] - L[-2])) / (12 * h)
     return gA
 
 
@@ -102,7 +97,7 @@ def main() -> None:
         print(f"Pair 0 {kind}: v = {np.round(V[:, 0] if kind == 'complex' else V[:, 0].real, 4)}")
         for name, (loss, cotangent) in LOSSES.items():
             gA = gradient(A, cotangent)
-            error = np.abs(gA - finite_differences(loss, A)).max()
+            error = np.abs(gA - finite_differences(of_matrix(loss), A)).max()
             entries = np.array2string(np.round(gA, 4) + 0.0, prefix=" " * 29)  # + 0.0: no -0
             print(f"  L = {name}")
             print(f"    value                    {loss(V):.6f}")

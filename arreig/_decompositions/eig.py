@@ -79,8 +79,8 @@ def eig(
 
         - ``"canonical"``: norm 1, the largest component real and positive (of components within sqrt(u) of the largest the
           first one). Every loss has a gradient. `GaugeTieWarning` where two components tie.
-        - ``"phase-free"``: norm 1, the phase as the library left it. Losses must not depend on it, and cotangents that do
-          are refused.
+        - ``"phase-free"``: norm 1, the phase as the library left it. Losses must not depend on it, and cotangents that
+          show that theirs does are refused.
         - ``Component(m)``: component m is 1. ``Functional(z)``: ``z^H v = 1``.
     sort : {None, "abs", "real"}
         Order of the eigenpairs: the library's, or descending by modulus or real part, with conjugate pairs adjacent,
@@ -132,12 +132,12 @@ def eig(
     Examples
     --------
     >>> import numpy as np, arreig
-    >>> A = np.array([[0.9, 0.3], [0.1, 0.7]])
+    >>> A = np.array([[0.5, 1.5], [0.4, 0.6]])  # two stages: births, growth and survival
     >>> res = arreig.eig(A, gauge=arreig.Functional(np.ones(2)), sort="abs")
     >>> w, V = res
-    >>> V[:, 0].real  # the stationary distribution
-    array([0.75, 0.25])
-    >>> gV = np.zeros((2, 2)); gV[0, 0] = 1  # of its first component
+    >>> np.round(V[:, 0].real, 6)  # of the dominant eigenvalue: the stable stage distribution
+    array([0.644826, 0.355174])
+    >>> gV = np.zeros((2, 2)); gV[0, 0] = 1  # derivative of its first component
     >>> np.round(res.vjp(gV), 6)
     array([[ 0.46875,  0.15625],
            [-1.40625, -0.46875]])
@@ -225,8 +225,8 @@ def eig_vjp(
     >>> A, weights = np.array([[2.0, 1.0], [0.5, 3.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])
     >>> w, V = arreig.eig(A)
     >>> np.round(arreig.eig_vjp(A, 2 * weights * V), 6)
-    array([[ 0.116961,  0.0853  ],
-           [ 0.378435, -0.116961]])
+    array([[-0.64494 , -0.672629],
+           [ 0.055379,  0.64494 ]])
     """
     system, flags = GeneralEigensystem.of(
         A,

@@ -1,0 +1,39 @@
+"""Factorisations, the standard's against LAPACK's, singular ones included."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arreig._backends import backend_for, lapack, standard
+from arreig.testing import host
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 4), (0, 4, 4), (2, 0, 0)], ids=str)
+@pytest.mark.parametrize("name", ["complex64", "complex128"])
+def test_factor(lib: Any, shape: tuple[int, ...], name: str) -> None:
+    rng = np.random.default_rng(0)
+    V = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    X = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    v, x = lib.array(V, name), lib.array(X, name)
+    factor = backend_for(v).factorise(v)
+    assert type(factor) is (lapack.LUFactor if lib.xp is np else standard.SolveFactor)
+    tolerance = {"rtol": 0, "atol": 1e-3 if name == "complex64" else 1e-11}
+    adjoint = np.conj(np.swapaxes(V, -1, -2))
+    np.testing.assert_allclose(V @ host(factor.solve(x)), X, **tolerance)
+    np.testing.assert_allclose(adjoint @ host(factor.solve_adjoint(x)), X, **tolerance)
+    np.testing.assert_allclose(V @ host(factor.inverse()), np.broadcast_to(np.eye(shape[-1]), shape), **tolerance)
+    for y in (factor.solve(x), factor.solve_adjoint(x), factor.inverse()):
+        assert y.dtype == v.dtype
+        assert y.device == v.device
+        assert y.shape == v.shape
+
+
+def test_an_exactly_singular_member_is_nan_and_harms_no_other(lib: Any) -> None:
+    V = np.stack([np.eye(3), np.ones((3, 3)), 2 * np.eye(3)]).astype(complex)
+    v = lib.array(V)
+    factor = backend_for(v).factorise(v)
+    for x in (factor.solve(v), factor.solve_adjoint(v), factor.inverse()):
+        x = host(x)
+        assert np.isnan(x[1]).all()
+        assert np.isfinite(x[[0, 2]]).all()
