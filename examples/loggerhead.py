@@ -2,13 +2,9 @@
 
 A stage-structured population steps from one year to the next by n(t+1) = A n(t). In the long run it grows by the dominant
 eigenvalue of A a year, the right eigenvector is its stage distribution, and the left one says what an animal of each stage
-is worth for the future (its reproductive value). This script
-
-1. decomposes the published matrix and sets the results beside the published ones,
-2. differentiates the growth rate and a share of the distribution, beside finite differences,
-3. looks for the smallest change of annual survival with which the population neither grows nor shrinks, and 1 % of it
-   are subadults and 0.3 % breeders,
-4. draws what it found.
+is worth for the future (its reproductive value). This script decomposes the published matrix; differentiates its growth
+rate and a share of its distribution, beside finite differences; looks for the smallest change of annual survival with which
+the population neither grows nor shrinks, and 1 % of it are subadults and 0.3 % breeders; and draws what it found.
 
 Matrix and published results: Crouse, Crowder and Caswell, "A stage-based population model for loggerhead sea turtles and
 implications for conservation", Ecology 68 (1987) 1412-1423.
@@ -43,16 +39,17 @@ EGGS, STAY, MOVE, PUBLISHED_SHARE, PUBLISHED_VALUE = np.array([row[1:] for row i
 PUBLISHED_GROWTH = 0.945
 
 # Annual survival s, which the design changes, and the share g of the survivors that moves on, which it does not. (In the
-# paper g follows from survival and the years a stage lasts; to hold it keeps the example short.)
+# paper g follows from survival and the years that a stage lasts, and rises with survival; here it is held for brevity, so
+# the design shows the method and is no advice on turtles.)
 SURVIVAL = STAY + MOVE
 G = MOVE / SURVIVAL
 
 # The eigenvector itself is to be the stage distribution: its components sum to 1. A gauge holds for all eigenvectors,
-# so none may sum to 0; here the sums of the unit vectors are 0.15 or more.
+# so none may sum to 0; here the sums of the unit vectors exceed 0.14.
 GAUGE = arreig.Functional(np.ones(7))
 
 # Conditions on the distribution n are conditions on CLASSES n: subadults, and breeders of all three kinds. The younger stages
-# share the rest; eggs need no target of their own, since a year's eggs follow from its breeders.
+# share the rest: growth and all seven shares together would fix all seven survivals, and leave nothing to choose.
 CLASSES = np.array([[0, 0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1.0]])
 TARGET = np.array([0.010, 0.003])
 ROWS, ROW_NAMES = np.vstack([np.eye(7)[:3], CLASSES]), [*STAGES[:4], "breeders"]
@@ -76,11 +73,11 @@ def projection_matrix(s: Floats) -> Floats:
     return A
 
 
-def eigensystem(A: Floats) -> tuple[arreig.EigLeftResult, float, Floats, Floats]:
-    """All of it, and of the dominant pair, real by Perron and Frobenius: growth rate, distribution, left eigenvector."""
-    res = arreig.eig(A, gauge=GAUGE, sort="abs", left=True)
-    w, V, W = res
-    return res, float(w[0].real), V[:, 0].real, W[:, 0].real
+def dominant(A: Floats) -> tuple[arreig.EigResult, float, Floats]:
+    """The decomposition, and its first pair, real by Perron and Frobenius: growth rate and stage distribution."""
+    res = arreig.eig(A, gauge=GAUGE, sort="abs")
+    w, V = res
+    return res, float(w[0].real), V[:, 0].real
 
 
 def table(title: str, *headings: str) -> Table:
@@ -93,14 +90,13 @@ def table(title: str, *headings: str) -> Table:
 
 def analyse(console: Console, A: Floats) -> None:
     """Growth rate, stage distribution and reproductive values beside the published ones."""
-    res, growth, n, left = eigensystem(A)
-    title = "Published matrix: stage distribution and reproductive values"
-    t = table(title, "stage", "share %", "publ.", "diff.", "value", "publ.", "diff.")
-    rows = zip(STAGES, 100 * n, PUBLISHED_SHARE, left / left[0], PUBLISHED_VALUE, strict=True)
+    w, V, W = arreig.eig(A, gauge=GAUGE, sort="abs", left=True)
+    growth, n, value = w[0].real, V[:, 0].real, W[:, 0].real / W[0, 0].real
+    t = table("Published matrix", "stage", "share %", "publ.", "diff.", "repr. value", "publ.", "diff.")
+    rows = zip(STAGES, 100 * n, PUBLISHED_SHARE, value, PUBLISHED_VALUE, strict=True)
     for k, (name, a, b, c, d) in enumerate(rows, 1):
         t.add_row(f"{k} {name}", f"{a:.4f}", f"{b:g}", f"{a - b:+.4f}", f"{c:.4f}", f"{d:g}", f"{c - d:+.4f}")
     console.print(t)
-    w = res.eigenvalues
     gap = np.abs(w[:, None] - w + np.diag(np.full(7, np.inf))).min()
     console.print(f"growth rate {growth:.6f} a year, published {PUBLISHED_GROWTH}")
     console.print(f"moduli of the eigenvalues {np.round(np.abs(w), 3)},\nsmallest distance of two of them {gap:.3f}\n")
@@ -108,7 +104,7 @@ def analyse(console: Console, A: Floats) -> None:
 
 def check_sensitivities(console: Console, A: Floats) -> float:
     """Derivatives to the entries of A by vjp and by central differences; returns the largest relative deviation."""
-    res, *_ = eigensystem(A)
+    res, *_ = dominant(A)
     gw, gV = np.zeros(7), np.zeros((7, 7))
     gw[0] = 1  # L = w_0, the growth rate
     gV[1, 0] = 1  # L = V_10, the share of stage 2, small juveniles
@@ -119,7 +115,7 @@ def check_sensitivities(console: Console, A: Floats) -> float:
     for row, (i, j) in zip(numeric, entries, strict=True):
         h = np.zeros_like(A)
         h[i, j] = 1e-5 * A[i, j]
-        (_, wp, vp, _), (_, wm, vm, _) = eigensystem(A + h), eigensystem(A - h)
+        (_, wp, vp), (_, wm, vm) = dominant(A + h), dominant(A - h)
         row[:] = np.array([wp - wm, vp[1] - vm[1]]) / (2 * h[i, j])
 
     title = "Derivatives to the entries a of A, by vjp and finite differences (FD)"
@@ -150,7 +146,7 @@ def design(console: Console, steps: int) -> Design:
         task = progress.add_task("", total=steps)
         for k in range(steps + 1):
             s = 1 / (1 + np.exp(-x))
-            res, growth, n, _ = eigensystem(projection_matrix(s))
+            res, growth, n = dominant(projection_matrix(s))
             share = CLASSES @ n
             cost, violation = float(np.sum((x - x0) ** 2)), float(np.abs([growth - 1, *(share / TARGET - 1)]).max())
             history.append((cost, violation))
@@ -230,22 +226,23 @@ def draw(output: Path, before: Floats, result: Design, paths: list[Floats]) -> N
         fig.savefig(output, dpi=120)
 
 
-def main(output: Path | None = None, steps: int = 1000) -> Design:
+def main(output: Path | None = None, steps: int = 800) -> Design:
     """Print all results and, if `output` is given, save the picture there."""
     console = Console()
     A = projection_matrix(SURVIVAL)
     analyse(console, A)
     check_sensitivities(console, A)
     result = design(console, steps)
-    before = eigensystem(A)[2]
+    before = dominant(A)[2]
     report(console, before, result)
 
-    # n(t) -> V_0 w_0^t (W_0^H n(0)): with w_0 = 1 and a V_0 that sums to 1 the left eigenvector foretells the total.
+    # n(t) -> V_0 w_0^t (W_0^H n(0)), and V_0 sums to 1: the left eigenvector foretells the total.
     B, start = projection_matrix(result.survival), 500_000 * before
     paths = [np.array([np.linalg.matrix_power(M, t) @ start for t in range(51)]) for M in (A, B)]
     now, then = (path[-1].sum() for path in paths)
-    console.print(f"500,000 turtles after 50 years: {now:,.0f} by the published matrix, {then:,.0f} by the design")
-    console.print(f"in the long run, by the design's left eigenvector: {eigensystem(B)[3] @ start:,.0f}")
+    total = arreig.eig(B, gauge=GAUGE, sort="abs", left=True).left_eigenvectors[:, 0].real @ start
+    console.print(f"500,000 turtles, after 50 years: published matrix {now:,.0f}, design {then:,.0f};")
+    console.print(f"by the design's left eigenvector, in the long run: {total:,.0f} * {result.growth:.6f}^years")
     if output is not None:
         draw(output, before, result, paths)
         console.print(f"picture: {output}")
@@ -255,6 +252,6 @@ def main(output: Path | None = None, steps: int = 1000) -> Design:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Design of a loggerhead population that neither grows nor shrinks.")
     parser.add_argument("--output", type=Path, default=Path("output/loggerhead.png"), help="file of the picture")
-    parser.add_argument("--steps", type=int, default=1000, help="gradient steps of the design")
+    parser.add_argument("--steps", type=int, default=800, help="gradient steps of the design")
     arguments = parser.parse_args()
     main(arguments.output, arguments.steps)

@@ -74,6 +74,33 @@ def test_implicit_grad_eig(example: Any) -> None:
     assert spectra == [False, True]
 
 
+def test_loggerhead(example: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("loggerhead")
+    picture = tmp_path / "turtles.png"
+    result = module.main(picture, steps=300)
+    printed = capsys.readouterr().out
+    for heading in (
+        "Published matrix",
+        "finite differences",
+        "Annual survival",
+        "growth rate 0.945031 a year, published 0.945",
+    ):
+        assert heading in printed
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    # the published matrix has the published distribution and reproductive values, in the digits given there
+    A = module.projection_matrix(module.SURVIVAL)
+    w, V, W = arreig.eig(A, gauge=module.GAUGE, sort="abs", left=True)
+    np.testing.assert_allclose(100 * V[:, 0].real, module.PUBLISHED_SHARE, atol=0.0051)
+    np.testing.assert_allclose(W[:, 0].real / W[0, 0].real, module.PUBLISHED_VALUE, atol=0.0051)
+    assert module.check_sensitivities(module.Console(quiet=True), A) < 1e-7
+    # the design meets its conditions, and no cheaper survival nearby does
+    assert result.violation < 1e-4
+    B = module.projection_matrix(result.survival)
+    assert np.isclose(np.abs(np.linalg.eigvals(B)).max(), 1, atol=1e-4)
+    np.testing.assert_allclose(module.CLASSES @ result.distribution, module.TARGET, rtol=1e-4)
+    assert np.isclose(result.cost, 0.59976, atol=1e-3)  # as a sequential quadratic programme finds it too
+
+
 def test_batch_implicit_grad_eig(example: Any) -> None:
     module = example("batch_implicit_grad_eig")
     A, weights = module.problem()

@@ -139,8 +139,8 @@ def eig(
     array([0.644826, 0.355174])
     >>> gV = np.zeros((2, 2)); gV[0, 0] = 1  # derivative of its first component
     >>> np.round(res.vjp(gV), 6)
-    array([[ 0.46875,  0.15625],
-           [-1.40625, -0.46875]])
+    array([[ 0.147528,  0.081259],
+           [-0.267841, -0.147528]])
     """
     _inputs.switch("left", left)
     system, flags = GeneralEigensystem.of(A, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check)

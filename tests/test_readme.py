@@ -1,0 +1,40 @@
+"""What the README shows works as it says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import arreig
+from arreig.testing import directional_difference, finite_differences
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_example() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    A = names["A"]
+
+    def loss(A: Any) -> Any:
+        V = arreig.eig(A).eigenvectors
+        return np.abs(V[0, 0]) ** 2 + 3 * np.abs(V[1, 0]) ** 2
+
+    np.testing.assert_allclose(names["gA"], finite_differences(loss, A), atol=1e-9)
+    np.testing.assert_array_equal(names["res"].vjp(names["gV"]), names["gA"])
+    np.testing.assert_allclose(names["dw"], directional_difference(arreig.eigvals, A, np.eye(2)), atol=1e-9)
+    np.testing.assert_allclose(names["dV"], 0, atol=1e-14)
+
+
+def test_links() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (Path(__file__).parent.parent / target).exists(), target
+
+
+def test_the_table_of_degeneracies_is_complete() -> None:
+    from arreig._decompositions._inputs import DEGENERACIES, GAUGES
+
+    for name in (*DEGENERACIES, *GAUGES):
+        assert f'"{name}"' in README
