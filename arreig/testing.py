@@ -37,9 +37,7 @@ def host(x: Array) -> np.ndarray[Any, Any]:
     return out.astype(np.complex128 if np.iscomplexobj(out) else np.float64)
 
 
-def equation_defect(
-    A: Array, w: Array, V: Array, dA: Array, dw: Array, dV: Array, *, B: None = None
-) -> np.ndarray[Any, Any]:
+def equation_defect(A: Array, w: Array, V: Array, dA: Array, dw: Array, dV: Array) -> np.ndarray[Any, Any]:
     """Relative residual ``(...)`` of the differentiated equation, dA V + A dV - dV diag(w) - V diag(dw) = 0."""
     A, w, V, dA, dw, dV = map(host, (A, w, V, dA, dw, dV))
     residual = dA @ V + A @ dV - dV * w[..., None, :] - V * dw[..., None, :]
@@ -116,10 +114,7 @@ def matching(w: Array, reference: Array) -> np.ndarray[Any, Any]:
 
 
 def matrix_with_spectrum(w: Any, rng: np.random.Generator, *, hermitian: bool = False) -> np.ndarray[Any, Any]:
-    """A matrix X diag(w) X^-1 with a random, moderately conditioned X; unitary X for hermitian.
-
-    Real if w is; for a complex spectrum closed under conjugation use a real block-diagonal similarity instead.
-    """
+    """A matrix X diag(w) X^-1 with a random, moderately conditioned X, unitary for hermitian; complex if w is."""
     w = np.asarray(w)
     X = rng.standard_normal((w.shape[-1], w.shape[-1]))
     if np.iscomplexobj(w):

@@ -43,12 +43,15 @@ class LUFactor:
 class LapackBackend(StandardBackend):
     """NumPy."""
 
-    def admit(self, A: Array, /) -> Array:
-        """A as a plain array in the machine's byte order; subclasses with a meaning of their own are refused."""
-        if isinstance(A, np.ma.MaskedArray):
-            raise InputTypeError("expected an array without a mask, got a numpy.ma.MaskedArray; use A.filled(...)")
-        A = np.asarray(A)
-        return A if A.dtype.isnative else A.astype(A.dtype.newbyteorder("="))
+    def admit(self, name: str, X: Array, /) -> Array:
+        """X in the machine's byte order and of class ndarray; classes that say more than their numbers are refused."""
+        if not isinstance(X, np.generic) and type(X) not in (np.ndarray, np.matrix, np.memmap):
+            raise InputTypeError(
+                f"{name} must be a plain NumPy array, got {type(X).__module__}.{type(X).__qualname__}; convert it first "
+                f"(numpy.asarray drops masks and units)"
+            )
+        X = np.asarray(X)
+        return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)

@@ -21,8 +21,8 @@ class Factor(Protocol):
 class Backend(Protocol):
     """What the public functions ask of a library."""
 
-    def admit(self, A: Array, /) -> Array:
-        """A as the plain array that the library's linear algebra works on."""
+    def admit(self, name: str, X: Array, /) -> Array:
+        """X, the argument of that name, as the plain array that the library's linear algebra works on."""
 
     def eig(self, A: Array, /) -> EigPair:
         """Eigenvalues and eigenvectors, both complex; conjugate pairs of a real A are neighbours, +imag first."""

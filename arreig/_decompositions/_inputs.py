@@ -24,7 +24,7 @@ def matrix(A: Array) -> tuple[Array, Backend]:
     """A as ``(..., n, n)`` in one of the four dtypes, and its backend; integers become float64."""
     _library("A", A)
     backend = backend_for(A)
-    A = _dtype("A", backend.admit(A))
+    A = _dtype("A", backend.admit("A", A))
     if A.ndim < 2:
         raise InputError(f"A must have at least two dimensions, (..., n, n); got shape {tuple(A.shape)}")
     if A.shape[-1] != A.shape[-2]:
@@ -39,13 +39,13 @@ def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allow
         raise InputTypeError(f"{name} must come from A's library: expected {kind(A)}, got {kind(X)}")
     if device(X) != device(A):
         raise InputError(f"{name} must be on A's device: expected {device(A)}, got {device(X)}")
-    X = _dtype(name, backend_for(X).admit(X))
+    X = _dtype(name, backend_for(X).admit(name, X))
     if tuple(X.shape) != tuple(shape):
         raise InputError(f"{name} must have shape {tuple(shape)}, got {tuple(X.shape)}")
     if is_complex(X) and not complex_allowed:
         raise InputTypeError(
-            f"{name} must be real, because what it belongs to is real for a matrix of dtype {A.dtype}; got {X.dtype}. "
-            f"Pass its real part, or A in a complex dtype"
+            f"{name} must be real, because A and what it belongs to are real; got {X.dtype}. Pass its real part, or A in a "
+            f"complex dtype"
         )
     real_dtype = xp.float32 if A.dtype in (xp.float32, xp.complex64) else xp.float64
     complex_dtype = xp.complex64 if real_dtype == xp.float32 else xp.complex128

@@ -146,6 +146,19 @@ def test_phase_free_judges_relatively(lib: Any, dtype: str, n: int, scale: float
 
 
 @pytest.mark.parametrize("n", [3, 8, 30])
+def test_phase_free_refuses_a_small_share(lib: Any, dtype: str, n: int) -> None:
+    """An invariant loss with a gauge-dependent part of 1e-5 of it in double, 1e-2 in single precision."""
+    single = dtype in ("float32", "complex64")
+    res = arreig.eig(random_matrix(lib, dtype, n, n), gauge="phase-free")
+    V = host(res.eigenvectors)
+    weights = np.random.default_rng(n).standard_normal((n, n))
+    share = 1e-2 if single else 1e-5
+    gV = weights * V + share * 1j * np.linalg.norm(weights * V, axis=0) * V
+    with pytest.raises(arreig.GaugeDependentLossError):
+        res.vjp(lib.array(gV))
+
+
+@pytest.mark.parametrize("n", [3, 8, 30])
 def test_phase_free_accepts_a_function_of_the_matrix(lib: Any, dtype: str, n: int) -> None:
     """tr expm(A): the cotangents of the vectors vanish up to rounding, of which a test without floor makes a refusal."""
     for seed in range(10):

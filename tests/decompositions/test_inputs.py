@@ -36,7 +36,11 @@ BAD_MATRICES = {
     "bool": (np.eye(2, dtype=bool), arreig.InputTypeError, r"integers are converted.*got bool"),
     "object": (np.eye(2, dtype=object), arreig.InputTypeError, r"got object"),
     "text": (np.array([["a"]]), arreig.InputTypeError, r"got <U1"),
-    "masked": (np.ma.masked_array(np.eye(2), mask=np.eye(2)), arreig.InputTypeError, r"without a mask.*A.filled"),
+    "masked": (
+        np.ma.masked_array(np.eye(2), mask=np.eye(2)),
+        arreig.InputTypeError,
+        "A must be a plain NumPy array, got numpy.ma",
+    ),
 }
 
 
@@ -113,7 +117,11 @@ def test_cotangents(lib: Any) -> None:
         (lambda: arreig.eig_jvp(A, w), arreig.InputError, r"dA must have shape \(3, 3\), got \(3,\)"),
         (lambda: arreig.eig_vjp(A, [[1.0] * 3] * 3), arreig.InputTypeError, "gV must be an array.*got list"),
         (lambda: arreig.eig_vjp(A, other), arreig.InputTypeError, "gV must come from A's library: expected .*, got "),
-        (lambda: arreig.eig_jvp(A, arr(1j * A3)), arreig.InputTypeError, "dA must be real.*complex dtype"),
+        (
+            lambda: arreig.eig_jvp(A, arr(1j * A3)),
+            arreig.InputTypeError,
+            "dA must be real.*got .*complex128.*complex dtype",
+        ),
         (lambda: arreig.eigh_jvp(A, arr(1j * A3)), arreig.InputTypeError, "dA must be real"),
         (lambda: arreig.eigh_vjp(A, arr(1j * A3)), arreig.InputTypeError, "gV must be real"),
         (lambda: arreig.eigvalsh_vjp(A, arr(1j * A3[0])), arreig.InputTypeError, "gw must be real"),
