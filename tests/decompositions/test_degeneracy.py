@@ -201,6 +201,21 @@ def test_defective(lib: Any, dtype: str, jordan: Any) -> None:
     assert np.isfinite(host(free)[0]).all()
 
 
+def grcar(n: int) -> Any:
+    """Toeplitz with -1 below and 1 on and three times above the diagonal: the eigenvectors' condition grows like 2^n."""
+    return sum(np.eye(n, k=k) for k in range(4)) - np.eye(n, k=-1)
+
+
+def test_numerically_singular_depends_on_the_precision() -> None:
+    """u kappa: 1.5e-7 for Grcar 60 in double, 80 in single precision, 4 for Grcar 100 in double."""
+    gV = np.ones((60, 60))
+    assert np.isfinite(arreig.eig_vjp(grcar(60), gV)).all()
+    with pytest.raises(arreig.DefectiveMatrixError):
+        arreig.eig_vjp(grcar(60).astype(np.float32), gV)
+    with pytest.raises(arreig.DefectiveMatrixError):
+        arreig.eig_vjp(grcar(100), np.ones((100, 100)))
+
+
 def test_eigenvalues_of_a_defective_matrix() -> None:
     """The trace has a gradient even there, as long as the computed vectors are not exactly dependent."""
     A = np.array([[1.0, 1.0], [0.0, 1.0]])
