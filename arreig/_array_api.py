@@ -2,7 +2,7 @@
 
 from array_api_compat import array_namespace as namespace
 from array_api_compat import device
-from array_api_extra import create_diagonal, one_hot
+from array_api_extra import one_hot
 
 from ._types import Array
 
@@ -10,13 +10,14 @@ __all__ = [
     "adjoint",
     "column_dot",
     "column_norm",
-    "create_diagonal",
     "device",
+    "diagonal_matrix",
     "imag",
     "is_complex",
     "largest",
     "matrix_norm",
     "namespace",
+    "nowhere",
     "one_hot",
     "promote_complex",
     "real",
@@ -67,6 +68,19 @@ def column_dot(X: Array, Y: Array) -> Array:
     """x_j^H y_j for every column j."""
     xp = namespace(X, Y)
     return xp.sum(xp.conj(X) * Y, axis=-2)
+
+
+def nowhere(x: Array) -> Array:
+    """False in the shape of x."""
+    xp = namespace(x)
+    return xp.zeros_like(x, dtype=xp.bool)
+
+
+def diagonal_matrix(x: Array) -> Array:
+    """Matrices (..., n, n) with diagonals x (..., n)."""
+    xp = namespace(x)
+    i = xp.arange(x.shape[-1], device=device(x))
+    return xp.where(i[:, None] == i[None, :], x[..., None, :], 0.0)
 
 
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:

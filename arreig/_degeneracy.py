@@ -17,9 +17,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import ceil, isfinite, log2
 from numbers import Real
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
-from ._array_api import device, largest, namespace, roundoff
+from ._array_api import device, largest, namespace, nowhere, relative_tolerance, roundoff
 from ._errors import InputError
 from ._types import Array
 
@@ -33,12 +33,22 @@ def gaps(w: Array) -> Array:
     return w[..., None, :] - w[..., :, None]
 
 
-def numerically_equal(w: Array, kappa: Array, size: Array) -> Array:
-    """Pairs i != j of numerically equal eigenvalues ``(..., n, n)``; size = ||A||_F ``(...)``."""
+def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> Array:
+    """Pairs i != j of numerically equal eigenvalues ``(..., n, n)``.
+
+    size ``(...)`` = ||A||_F; residual ``(...)``: max ||A v - w v||/||v|| of a supplied decomposition, which counts where it is
+    larger than rounding. A column of a numerically singular V has no meaningful kappa: it must not draw others to it, so the
+    smaller kappa of such a pair counts twice (where two eigenvalues are about to meet, both are large).
+    """
     xp = namespace(w, kappa)
-    d = gaps(w)
-    pair_kappa = kappa[..., None, :] + kappa[..., :, None]
-    close = xp.abs(d) <= _EQUAL * roundoff(w) * pair_kappa * size[..., None, None]
+    lost = numerically_singular(kappa)
+    left, right = kappa[..., :, None], kappa[..., None, :]
+    one_lost = lost[..., :, None] ^ lost[..., None, :]
+    smaller = xp.where(lost[..., :, None], right, left)
+    pair_kappa = xp.where(one_lost, 2 * smaller, left + right)
+    rounding = _EQUAL * roundoff(w) * size
+    resolution = xp.where(residual > rounding, residual, rounding)
+    close = xp.abs(gaps(w)) <= pair_kappa * resolution[..., None, None]
     return close & ~_diagonal(close)
 
 
@@ -58,12 +68,19 @@ def transitive_closure(equal: Array) -> Array:
     return linked & ~own
 
 
-def varies(gw: Array, w: Array, size: Array) -> Array:
-    """Pairs whose gw differ by more than a smooth function of w, evaluated in floating point, could make them."""
+def varies(gw: Array, w: Array, kappa: Array, size: Array) -> Array:
+    """Pairs whose gw differ by more than a smooth function of w, evaluated in floating point, could make them.
+
+    A difference is let pass, too, if it changes the gradient, by |gw_i - gw_j| (kappa_i + kappa_j), no more than relatively
+    to rounding: the gw = 1/w of log det A differ by much where w is small against A.
+    """
     xp = namespace(gw, w)
     relative = xp.abs(gaps(w)) / xp.where(size == 0, 1.0, size)[..., None, None]
     top = largest(xp.abs(gw), -1)[..., None]
-    return xp.abs(gaps(gw)) > _SMOOTH * (roundoff(w) + relative) * top
+    difference = xp.abs(gaps(gw))
+    pair_kappa = kappa[..., :, None] + kappa[..., None, :]
+    matters = ~(difference * pair_kappa <= relative_tolerance(w) * top)
+    return matters & (difference > _SMOOTH * (roundoff(w) + relative) * top)
 
 
 def _diagonal(pairs: Array) -> Array:
@@ -73,7 +90,7 @@ def _diagonal(pairs: Array) -> Array:
 
 
 def _inverse(d: Array) -> Array:
-    """1/d, and 0 for d = 0: the diagonal, and exactly equal pairs, which are masked or refused."""
+    """1/d, and 0 for d = 0."""
     xp = namespace(d)
     zero = d == 0
     return xp.where(zero, 0.0, 1 / xp.where(zero, 1.0, d))
@@ -89,8 +106,9 @@ class Degeneracy(ABC):
         return equal
 
     def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
-        """F ``(..., n, n)``, its diagonal 0."""
-        return _inverse(gaps(w))
+        """F ``(..., n, n)``, 0 on the diagonal and in clusters (where nothing depends on it, or the loss is refused)."""
+        xp = namespace(w)
+        return _inverse(xp.where(pairs, 0.0, gaps(w)))
 
     @abstractmethod
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
@@ -102,7 +120,7 @@ class Degeneracy(ABC):
 
     def refused_tangents(self, pairs: Array, /) -> Array:
         """Pairs whose tangents dV this policy cannot serve."""
-        return pairs & ~pairs
+        return nowhere(pairs)
 
 
 @dataclass(frozen=True)
@@ -134,10 +152,6 @@ class Mask(Degeneracy):
     def clusters(self, equal: Array, /) -> Array:
         return transitive_closure(equal)
 
-    def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
-        xp = namespace(w)
-        return _inverse(xp.where(pairs, 0.0, gaps(w)))
-
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
         return pairs & (coupled | varying)
 
@@ -164,11 +178,17 @@ class Broaden(Degeneracy):
     def __post_init__(self) -> None:
         if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not (isfinite(self.eps) and self.eps > 0):
             raise InputError(f"Broaden(eps) expects a positive finite number, got {self.eps!r}")
+        object.__setattr__(self, "eps", float(self.eps))  # no scalar type that could promote arrays
 
     def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
+        # In units of m = max(|d|, sqrt(eps)), so that no square overflows or vanishes.
         xp = namespace(w)
-        d = gaps(w)
-        return xp.conj(d) / (xp.abs(d) ** 2 + self.eps)
+        d, r = gaps(w), self.eps**0.5
+        m = xp.where(xp.abs(d) > r, xp.abs(d), r)
+        return xp.conj(d / m) / (xp.abs(d / m) ** 2 + (r / m) ** 2) / m
 
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
-        return pairs & ~pairs
+        return nowhere(pairs)
+
+
+DegeneracyOption: TypeAlias = Literal["raise", "mask"] | Degeneracy

@@ -22,6 +22,7 @@ Sources: Magnus, Econometric Theory 1 (1985) for z^H v = 1; Boeddeker et al., ar
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from operator import index
+from typing import Literal, TypeAlias
 
 from ._array_api import (
     column_dot,
@@ -31,6 +32,7 @@ from ._array_api import (
     is_complex,
     largest,
     namespace,
+    nowhere,
     one_hot,
     real,
     relative_tolerance,
@@ -52,8 +54,7 @@ def _nonzero(x: Array) -> Array:
 
 def _none(V: Array) -> Array:
     """No column flagged."""
-    xp = namespace(V)
-    return xp.sum(xp.abs(V), axis=-2) < 0
+    return nowhere(namespace(V).sum(V, axis=-2))
 
 
 class Gauge(ABC):
@@ -83,8 +84,11 @@ class Gauge(ABC):
         """Columns ``(..., n)`` that this gauge may rotate abruptly under rounding."""
         return _none(V)
 
-    def dependence(self, V: Array, gV: Array, noise: Array, /) -> Array:
-        """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open."""
+    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, /) -> Array:
+        """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open.
+
+        size, noise ``(..., n)``: of the cotangents of each vector, and of what rounding in the loss leaves of s.
+        """
         return _none(V)
 
 
@@ -159,10 +163,9 @@ class PhaseFree(Gauge):
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         return gV - V * _columns(column_dot(V, gV) / _nonzero(column_norm(V) ** 2))
 
-    def dependence(self, V: Array, gV: Array, noise: Array, /) -> Array:
-        """Im s_j is the loss's derivative by the phase of v_j: compared with the cotangent, above the loss's noise."""
-        xp = namespace(V)
-        return xp.abs(imag(column_dot(V, gV))) > relative_tolerance(V) * column_norm(gV) + noise
+    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, /) -> Array:
+        """Im s_j is the loss's derivative by the phase of v_j: relative to the cotangents, above the loss's noise."""
+        return namespace(V).abs(imag(column_dot(V, gV))) > relative_tolerance(V) * size + noise
 
 
 class _Linear(Gauge):
@@ -180,7 +183,7 @@ class _Linear(Gauge):
         return ~(namespace(V).abs(self.scale(V)) > bound)
 
     def fix(self, V: Array, /) -> Array:
-        return V / _columns(_nonzero(self.scale(V)))
+        return V / _columns(namespace(V).where(self.undefined(V), 1.0, self.scale(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         return U - V * _columns(column_dot(self._z(V), U) / _nonzero(self.scale(V)))
@@ -239,7 +242,7 @@ class Functional(_Linear):
     z : array, shape (n,) or (..., n)
         Real or complex, of the library and on the device of the matrix; leading axes broadcast with its batch. It is
         held constant: no derivative with respect to `z` is returned. It must not be orthogonal to an eigenvector:
-        `GaugeError` where ``|z^H v| < sqrt(u) ||z|| ||v||``, u the unit roundoff.
+        `GaugeError` where ``|z^H v| < sqrt(u) ||z|| ||v||``, u the unit roundoff. It is copied.
 
     Notes
     -----
@@ -248,5 +251,17 @@ class Functional(_Linear):
 
     z: Array
 
+    def __post_init__(self) -> None:
+        try:
+            z = namespace(self.z).asarray(self.z, copy=True)
+        except TypeError:
+            raise InputTypeError(
+                f"Functional(z) expects an array, of the library of the matrices it is for; got {self.z!r}"
+            ) from None
+        object.__setattr__(self, "z", z)
+
     def _z(self, V: Array) -> Array:
         return namespace(V).astype(self.z, V.dtype, copy=False)[..., :, None]
+
+
+GaugeOption: TypeAlias = Literal["canonical", "phase-free"] | Gauge

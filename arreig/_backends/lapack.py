@@ -12,13 +12,17 @@ from .standard import StandardBackend
 
 
 class LUFactor:
-    """PLU = V, one factorisation a matrix of the batch."""
+    """P L U = V^H, one factorisation a matrix of the batch.
+
+    Of V^H, not V: the gradient solves with V^H, and where some columns of V are dependent (a defective eigenvalue) only this
+    way the rows that belong to the other columns keep their accuracy, each by its own pivot.
+    """
 
     def __init__(self, V: Array) -> None:
         (getrf,) = get_lapack_funcs(("getrf",), dtype=V.dtype)
         self._shape = V.shape
         self._dtype = V.dtype
-        self._factors = [getrf(v) for v in V.reshape(-1, *V.shape[-2:])] if V.size else []
+        self._factors = [getrf(v.conj().T) for v in V.reshape(-1, *V.shape[-2:])] if V.size else []
 
     def _solve(self, X: Array, trans: int) -> Array:
         out: np.ndarray[Any, Any] = np.empty(X.shape, dtype=self._dtype)
@@ -31,12 +35,12 @@ class LUFactor:
         return out
 
     def solve(self, X: Array, /) -> Array:
-        return self._solve(X, 0)
-
-    def solve_adjoint(self, X: Array, /) -> Array:
         return self._solve(X, 2)
 
-    def inverse(self) -> Array:
+    def solve_adjoint(self, X: Array, /) -> Array:
+        return self._solve(X, 0)
+
+    def inverse_adjoint(self) -> Array:
         return self._solve(np.broadcast_to(np.eye(self._shape[-1], dtype=self._dtype), self._shape), 0)
 
 

@@ -14,8 +14,8 @@ class Factor(Protocol):
     def solve_adjoint(self, X: Array, /) -> Array:
         """V^-H X."""
 
-    def inverse(self) -> Array:
-        """V^-1."""
+    def inverse_adjoint(self) -> Array:
+        """V^-H."""
 
 
 class Backend(Protocol):

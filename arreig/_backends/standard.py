@@ -28,8 +28,8 @@ class SolveFactor:
     def solve_adjoint(self, X: Array, /) -> Array:
         return self._solve(adjoint(self.V), X)
 
-    def inverse(self) -> Array:
-        return self._solve(self.V, namespace(self.V).broadcast_to(self._eye(), self.V.shape))
+    def inverse_adjoint(self) -> Array:
+        return self.solve_adjoint(namespace(self.V).broadcast_to(self._eye(), self.V.shape))
 
 
 class StandardBackend:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from .._array_api import adjoint, column_norm, imag, is_complex, matrix_norm, namespace, real
+from .._array_api import column_norm, imag, is_complex, namespace, real
 from .._backends import Backend, Factor
 from .._degeneracy import numerically_singular
 from .._errors import InputError
@@ -13,7 +13,7 @@ from .._rules import eig as rules
 from .._types import Array, EigPair
 from . import _inputs, _reports
 from ._flags import Flag
-from ._system import Eigensystem, Result, bare, carried, resolve
+from ._system import Eigensystem, Result, bare, carried, resolve, same_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +44,21 @@ class GeneralEigensystem(Eigensystem):
             A, gauge, degeneracy, sort, check, complex_vectors=True, own=None if own is None else own.options
         )
         flags: list[Flag] = []
-        real_matrix = not is_complex(A)
         A = _reports.tame("A", A, 2, flags)
         if own is not None:
-            _inputs.like("A", A, tuple(own.V.shape), own.V, complex_allowed=not own.real_matrix)
+            same_dtype(_inputs.like("A", A, tuple(own.A.shape), own.A, complex_allowed=True, convert=False), own)
             return own, [*flags, *own.mismatch(A, vectors)]
         if eigensystem is not None:
             if options.sort is not None:
                 raise InputError("sort orders what arreig decomposes; a supplied (w, V) is taken in the order it has")
             w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True)
-            system = cls(w, V, matrix_norm(A), real_matrix, options, backend)
+            system = cls(A, w, V, options, backend, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors)], vectors)
-        w, V = _sorted(backend.eig(A), options.sort, real_matrix)
+        w, V = _sorted(backend.eig(A), options.sort, not is_complex(A))
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
-        return cls(w, options.gauge.fix(V), matrix_norm(A), real_matrix, options, backend).admitted(flags, vectors)
+            V = options.gauge.fix(V)
+        return cls(A, w, V, options, backend).admitted(flags, vectors)
 
     @cached_property
     def factor(self) -> Factor:
@@ -67,7 +67,7 @@ class GeneralEigensystem(Eigensystem):
 
     @cached_property
     def _inverse_adjoint(self) -> Array:
-        return adjoint(self.factor.inverse())
+        return self.factor.inverse_adjoint()
 
     @cached_property
     def kappa(self) -> Array:
@@ -92,27 +92,33 @@ class GeneralEigensystem(Eigensystem):
         flags = list(flags)
         gw = self.cotangent("gw", gw, self.w, flags)
         if gV is None and gW is None:
-            gA, split = rules.eigenvalue_vjp(
+            gA, split, drowned = rules.eigenvalue_vjp(
                 gw,
                 self.w,
                 self.V,
                 pairs=self.pairs,
+                kappa=self.kappa,
                 size=self.size,
                 solve_adjoint=self.factor.solve_adjoint,
                 degeneracy=self.options.degeneracy,
                 real_matrix=self.real_matrix,
             )
-            flags += [_reports.split_eigenvalues(split, self.w), _reports.singular(gA)]
+            flags += [_reports.drowned(drowned), _reports.split_eigenvalues(split, self.w)]
         else:
             gV = self.cotangent("gV", gV, self.V, flags)
+            reach = column_norm(self.V) * column_norm(gV)
             if gW is not None:
-                gV = gV + rules.left_cotangent(self.cotangent("gW", gW, self.V, flags), self.W)
+                gW = self.cotangent("gW", gW, self.V, flags)
+                reach = reach + column_norm(self.W) * column_norm(gW)
+                gV = gV + rules.left_cotangent(gW, self.W)
             gA, refused = rules.vjp(
                 gV,
                 gw,
                 self.w,
                 self.V,
+                reach=reach,
                 pairs=self.pairs,
+                kappa=self.kappa,
                 size=self.size,
                 solve_adjoint=self.factor.solve_adjoint,
                 gauge=self.options.gauge,
@@ -143,7 +149,7 @@ class GeneralEigensystem(Eigensystem):
         flags = list(flags)
         dA = self.tangent(dA, flags)
         dw, split = rules.eigenvalue_jvp(dA, self.V, pairs=self.pairs, kappa=self.kappa, solve=self.factor.solve)
-        flags += [_reports.split_eigenvalues(split, self.w), _reports.singular(dw[..., None])]
+        flags += [self.defective, _reports.split_eigenvalues(split, self.w)]
         return self.settle((dw,), flags)[0]
 
 

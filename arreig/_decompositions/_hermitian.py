@@ -11,7 +11,7 @@ from .._rules import eigh as rules
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, Index
-from ._system import Eigensystem, Result, bare, carried, resolve
+from ._system import Eigensystem, Result, bare, carried, resolve, same_dtype
 
 
 def admit(A: Array) -> tuple[Array, Backend, list[Flag]]:
@@ -56,17 +56,17 @@ class HermitianEigensystem(Eigensystem):
             A, gauge, degeneracy, None, check, complex_vectors=is_complex(A), own=None if own is None else own.options
         )
         if own is not None:
-            _inputs.like("A", A, tuple(own.V.shape), own.V, complex_allowed=not own.real_matrix)
+            same_dtype(_inputs.like("A", A, tuple(own.A.shape), own.A, complex_allowed=True, convert=False), own)
             return own, [*flags, *own.mismatch(A, vectors)]
         if eigensystem is not None:
             w, V = bare(eigensystem, A, flags, complex_values=False, complex_vectors=is_complex(A))
-            system = cls(w, V, matrix_norm(A), not is_complex(A), options)
+            system = cls(A, w, V, options, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors), _not_orthogonal(V)], vectors)
         w, V = backend.eigh(A)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
-        system = cls(w, options.gauge.fix(V), matrix_norm(A), not is_complex(A), options)
-        return system.admitted(flags, vectors)
+            V = options.gauge.fix(V)
+        return cls(A, w, V, options).admitted(flags, vectors)
 
     @property
     def kappa(self) -> Array:
@@ -81,7 +81,7 @@ class HermitianEigensystem(Eigensystem):
         degeneracy = self.options.degeneracy
         if gV is None:
             gA, split = rules.eigenvalue_vjp(
-                gw, self.w, self.V, pairs=self.pairs, size=self.size, degeneracy=degeneracy
+                gw, self.w, self.V, pairs=self.pairs, kappa=self.kappa, size=self.size, degeneracy=degeneracy
             )
             flags.append(_reports.split_eigenvalues(split, self.w))
         else:
@@ -92,6 +92,7 @@ class HermitianEigensystem(Eigensystem):
                 self.w,
                 self.V,
                 pairs=self.pairs,
+                kappa=self.kappa,
                 size=self.size,
                 gauge=self.options.gauge,
                 degeneracy=degeneracy,

@@ -32,7 +32,9 @@ def matrix(A: Array) -> tuple[Array, Backend]:
     return A, backend
 
 
-def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool) -> Array:
+def like(
+    name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool, convert: bool = True
+) -> Array:
     """X as an array of the given shape in A's library, device and precision, complex if that is allowed."""
     xp = _library(name, X)
     if xp is not namespace(A):
@@ -47,9 +49,18 @@ def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allow
             f"{name} must be real, because A and what it belongs to are real; got {X.dtype}. Pass its real part, or A in a "
             f"complex dtype"
         )
+    if not convert:
+        return X
     real_dtype = xp.float32 if A.dtype in (xp.float32, xp.complex64) else xp.float64
     complex_dtype = xp.complex64 if real_dtype == xp.float32 else xp.complex128
     return xp.astype(X, complex_dtype if complex_allowed else real_dtype, copy=False)
+
+
+def given(name: str, X: Array | None) -> Array:
+    """X, which must not be None."""
+    if X is None:
+        raise InputTypeError(f"{name} must be an array, got None")
+    return X
 
 
 def gauge(option: object, A: Array, *, complex_vectors: bool) -> Gauge:
@@ -107,7 +118,8 @@ def _library(name: str, X: Any) -> Any:
         return namespace(X)
     except TypeError:
         raise InputTypeError(
-            f"{name} must be an array of an array library, got {kind(X)}; for NumPy use numpy.asarray({name})"
+            f"{name} must be a dense array of an array library, got {kind(X)}; for NumPy use numpy.asarray({name}), of a "
+            f"sparse matrix its toarray()"
         ) from None
 
 

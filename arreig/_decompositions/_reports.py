@@ -66,18 +66,18 @@ def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool) -> Flag:
 
 
 def not_an_eigensystem(residual: Array, w: Array, V: Array, size: Array) -> Flag:
-    """A supplied (w, V) is not A's: residual = A V - V diag(w)."""
-    norm, bound = column_norm(residual), roundoff(V) ** 0.5 * size[..., None] * column_norm(V)
+    """A supplied (w, V) is not A's; residual = |A v - w v|/|v|."""
+    bound = namespace(V).broadcast_to(roundoff(V) ** 0.5 * size[..., None], residual.shape)
 
     def report(index: Index) -> Exception:
         *batch, j = index
         return _errors.EigensystemError(
             f"the supplied eigensystem is not A's: eigenpair {j}{member(tuple(batch))}, w = {number(w[index])}, has "
-            f"|A v - w v| = {number(norm[index])}, expected at most sqrt(u) |A| |v| = {number(bound[index])}. Pass the "
+            f"|A v - w v|/|v| = {number(residual[index])}, expected at most sqrt(u) |A| = {number(bound[index])}. Pass the "
             f"decomposition of this very A, eigenvectors as columns, in the order of the eigenvalues"
         )
 
-    return Flag(~(norm <= bound) | (column_norm(V) == 0), 1, report)
+    return Flag(~(residual <= bound) | (column_norm(V) == 0), 1, report)
 
 
 def off_scale(V: Array, gauge: Gauge) -> Flag:
@@ -102,24 +102,24 @@ def defective(w: Array, kappa: Array) -> Flag:
         return _errors.DefectiveMatrixError(
             f"A{member(tuple(batch))} is numerically defective: its eigenvectors are linearly dependent to working precision "
             f"(eigenvalue {j}, w = {number(w[index])}, has condition number {number(kappa[index])}), so they have no "
-            f"derivative. Losses on the eigenvalues of such a cluster as a whole (their sum) can be differentiated with gw alone"
+            f"derivative. Losses on its other eigenvalues can be differentiated with gw alone"
         )
 
     return Flag(numerically_singular(kappa), 1, report)
 
 
-def singular(gA: Array) -> Flag:
-    """V is exactly singular, so that not even the eigenvalues' gradient could be formed."""
-    xp = namespace(gA)
+def drowned(where: Array) -> Flag:
+    """The eigenvalues' gradient is below the rounding errors of the terms that it is the sum of."""
 
     def report(batch: Index) -> Exception:
         return _errors.DefectiveMatrixError(
-            f"A{member(batch)} is defective: its computed eigenvectors are exactly linearly dependent, and the gradient of the "
-            f"eigenvalues goes through their inverse. Perturb A, or differentiate a function of the matrix instead (the sum "
-            f"of all eigenvalues is its trace)"
+            f"A{member(batch)} is numerically defective where gw is not zero: eigenvectors of eigenvalues that the loss "
+            f"depends on are linearly dependent to working precision, and what is left of the gradient through them is below "
+            f"rounding. Leave those eigenvalues out of the loss, or differentiate a function of the matrix (a trace, a "
+            f"power, its determinant) without its eigenvalues"
         )
 
-    return Flag(xp.any(~xp.isfinite(gA), axis=(-2, -1)), 0, report)
+    return Flag(where, 0, report)
 
 
 def degenerate(where: Array, w: Array, advice: str) -> Flag:

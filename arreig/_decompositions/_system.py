@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-from .._array_api import is_complex, matrix_norm, namespace
+from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace
 from .._degeneracy import Degeneracy, numerically_equal
 from .._errors import ArreigError, InputError, InputTypeError
 from .._gauge import Gauge
@@ -27,19 +27,29 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Eigensystem(ABC):
-    """(w, V) of a matrix, and the options it was computed with."""
+    """A matrix, its (w, V), and the options they were computed with."""
 
+    A: Array  # (..., n, n), not shared with the caller
     w: Array  # (..., n)
     V: Array  # (..., n, n)
-    size: Array  # (...) Frobenius norm of A
-    real_matrix: bool
     options: Options
+    supplied: bool = field(default=False, kw_only=True)
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
 
     @property
     def batch(self) -> tuple[int, ...]:
         """Shape of the batch."""
         return tuple(self.w.shape[:-1])
+
+    @property
+    def real_matrix(self) -> bool:
+        """Whether A has a real dtype."""
+        return not is_complex(self.A)
+
+    @cached_property
+    def size(self) -> Array:
+        """Frobenius norm (...) of A."""
+        return matrix_norm(self.A)
 
     @property
     @abstractmethod
@@ -49,7 +59,14 @@ class Eigensystem(ABC):
     @cached_property
     def pairs(self) -> Array:
         """Pairs (..., n, n) of eigenvalues that the policy treats as equal."""
-        return self.options.degeneracy.clusters(numerically_equal(self.w, self.kappa, self.size))
+        residual = largest(self.residual(self.A), -1)[..., 0] if self.supplied else 0 * self.size
+        return self.options.degeneracy.clusters(numerically_equal(self.w, self.kappa, self.size, residual))
+
+    def residual(self, A: Array) -> Array:
+        """|A v - w v|/|v| of every eigenpair (..., n)."""
+        A = namespace(A).astype(A, self.V.dtype, copy=False)  # some libraries multiply matrices of one dtype only
+        norm = column_norm(self.V)
+        return column_norm(A @ self.V - self.V * self.w[..., None, :]) / namespace(A).where(norm == 0, 1.0, norm)
 
     def cotangent(self, name: str, g: Array | None, like: Array, flags: list[Flag]) -> Array:
         """A cotangent checked against what it belongs to; zero for None."""
@@ -65,8 +82,7 @@ class Eigensystem(ABC):
 
     def mismatch(self, A: Array, vectors: bool) -> list[Flag]:
         """Whether a supplied (w, V) decomposes A and, if its vectors matter, has the scale of the gauge."""
-        residual = A @ self.V - self.V * self.w[..., None, :]
-        flags = [_reports.not_an_eigensystem(residual, self.w, self.V, matrix_norm(A))]
+        flags = [_reports.not_an_eigensystem(self.residual(A), self.w, self.V, matrix_norm(A))]
         if vectors:
             gauge = self.options.gauge
             flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
@@ -83,7 +99,7 @@ class Eigensystem(ABC):
     def settle(self, results: tuple[Array, ...], flags: Sequence[Flag]) -> tuple[Array, ...]:
         """Read the flags, once."""
         if self.failed is not None:
-            flags = [*flags, Flag(self.failed, 0, RuntimeError)]
+            flags = [*flags, Flag(self.failed, 0, RuntimeError)]  # not reported: there is no check here
         return settle(results, flags, check=self.options.check)
 
 
@@ -95,6 +111,15 @@ class Result:
     def _carry(self, system: Eigensystem) -> Self:
         self._carried = system
         return self
+
+
+def same_dtype(A: Array, own: Eigensystem) -> None:
+    """Refuse a result that decomposes a matrix of another dtype: the gradient would have that one."""
+    if A.dtype != own.A.dtype:
+        raise InputTypeError(
+            f"A has dtype {A.dtype}, but the supplied result decomposes a matrix of dtype {own.A.dtype}; pass the matrix that "
+            f"it decomposes, or (w, V)"
+        )
 
 
 def carried(result: Result) -> Any:

@@ -248,7 +248,7 @@ def eigvalsh_vjp(
     As for `eigh_vjp`.
     """
     system, flags = HermitianEigensystem.of(A, eigensystem, check=check, vectors=False)
-    return system.vjp(None, gw, flags)
+    return system.vjp(None, _inputs.given("gw", gw), flags)
 
 
 def eigvalsh_jvp(

@@ -6,6 +6,7 @@ takes its eigenvalues from the decomposition that eigvals_vjp differentiates.
 """
 
 from .._types import Array
+from . import _inputs
 from ._general import GeneralEigensystem
 from .eig import EigLeftResult, EigResult
 
@@ -93,7 +94,7 @@ def eigvals_vjp(
            [0., 1.]])
     """
     system, flags = GeneralEigensystem.of(A, eigensystem, sort=sort, check=check, vectors=False)
-    return system.vjp(None, gw, None, flags)
+    return system.vjp(None, _inputs.given("gw", gw), None, flags)
 
 
 def eigvals_jvp(

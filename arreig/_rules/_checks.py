@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .._array_api import column_norm, largest, matrix_norm, namespace, relative_tolerance, roundoff
+from .._array_api import column_norm, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
 from .._degeneracy import Degeneracy, varies
 from .._gauge import Gauge
 from .._types import Array
@@ -20,29 +20,43 @@ class CotangentFlags(NamedTuple):
 
 
 def cotangent_flags(
-    gV: Array, gw: Array, N: Array, w: Array, V: Array, pairs: Array, size: Array, gauge: Gauge, degeneracy: Degeneracy
+    gV: Array,
+    gw: Array,
+    reach: Array,
+    N: Array,
+    w: Array,
+    V: Array,
+    *,
+    pairs: Array,
+    kappa: Array,
+    size: Array,
+    gauge: Gauge,
+    degeneracy: Degeneracy,
 ) -> CotangentFlags:
     """Compare the cotangents with what the cluster and the gauge allow.
 
+    reach ``(..., n)``: size of the caller's cotangents of each vector, of which gV may also hold what gW contributes to all;
     N: the part of V^H gh whose off-diagonal must vanish in a cluster; size: ||A||_F.
     """
     xp = namespace(gV, V)
     v, g = column_norm(V), column_norm(gV)
     n_u = V.shape[-1] * roundoff(V)
     noise = _NOISE * n_u * (largest(v * g, -1)[..., 0] + largest(xp.abs(gw), -1)[..., 0] * size)
-    asked = (g > 0)[..., None, :] | (g > 0)[..., :, None]
+    asked = (reach > 0)[..., None, :] | (reach > 0)[..., :, None]
     scale = v[..., :, None] * g[..., None, :]
     coupled = xp.abs(N) > relative_tolerance(V) * (scale + xp.matrix_transpose(scale)) + noise[..., None, None]
     return CotangentFlags(
-        degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, size)),
-        gauge.dependence(V, gV, noise[..., None]),
+        degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, kappa, size)),
+        gauge.dependence(V, gV, reach, noise[..., None]),
     )
 
 
-def eigenvalue_cotangent_flags(gw: Array, w: Array, pairs: Array, size: Array, degeneracy: Degeneracy) -> Array:
+def eigenvalue_cotangent_flags(
+    gw: Array, w: Array, *, pairs: Array, kappa: Array, size: Array, degeneracy: Degeneracy
+) -> Array:
     """`CotangentFlags.degenerate` where only eigenvalues have cotangents."""
-    none = pairs & ~pairs
-    return degeneracy.refused_cotangents(pairs, none, none, varies(gw, w, size))
+    none = nowhere(pairs)
+    return degeneracy.refused_cotangents(pairs, none, none, varies(gw, w, kappa, size))
 
 
 def split_tangents(P: Array, dA: Array, kappa: Array, pairs: Array) -> Array:

@@ -18,11 +18,13 @@ Boeddeker et al., arXiv:1701.00392, sec. 4.
 
 from collections.abc import Callable
 
-from .._array_api import adjoint, create_diagonal, namespace, real
+from .._array_api import adjoint, diagonal_matrix, largest, matrix_norm, namespace, promote_complex, real, roundoff
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
+
+DROWNED = 1e-2  # of gA: two digits of it must stand above rounding
 
 Solve = Callable[[Array], Array]
 
@@ -33,7 +35,7 @@ def jvp(
     """dw, dV and the refused pairs; solve(X) = V^-1 X."""
     xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
-    P = solve(dA @ V)
+    P = solve(promote_complex(dA) @ V)
     U = V @ (F * P)
     return xp.linalg.diagonal(P), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
 
@@ -45,27 +47,32 @@ def vjp(
     V: Array,
     /,
     *,
+    reach: Array,
     pairs: Array,
+    kappa: Array,
     size: Array,
     solve_adjoint: Solve,
     gauge: Gauge,
     degeneracy: Degeneracy,
     real_matrix: bool,
 ) -> tuple[Array, CotangentFlags]:
-    """gA and what is refused; solve_adjoint(X) = V^-H X, size = ||A||_F."""
+    """gA and what is refused; solve_adjoint(X) = V^-H X, size = ||A||_F, reach: size of each vector's own cotangents."""
     xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
     gh = gauge.project_cotangent(V, gV)
     N = adjoint(V) @ gh
-    gP = create_diagonal(gw) + xp.conj(F) * N
-    gA = solve_adjoint(gP) @ adjoint(V)
-    flags = cotangent_flags(gV, gw, N, w, V, pairs, size, gauge, degeneracy)
+    gP = diagonal_matrix(gw) + xp.conj(F) * N
+    Y = solve_adjoint(gP)
+    gA = Y @ adjoint(V)
+    flags = cotangent_flags(
+        gV, gw, reach, N, w, V, pairs=pairs, kappa=kappa, size=size, gauge=gauge, degeneracy=degeneracy
+    )
     return (real(gA) if real_matrix else gA), flags
 
 
 def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array, solve: Solve) -> tuple[Array, Array]:
     """dw = diag P and the pairs that dA splits."""
-    P = solve(dA @ V)
+    P = solve(promote_complex(dA) @ V)
     return namespace(V).linalg.diagonal(P), split_tangents(P, dA, kappa, pairs)
 
 
@@ -76,14 +83,25 @@ def eigenvalue_vjp(
     /,
     *,
     pairs: Array,
+    kappa: Array,
     size: Array,
     solve_adjoint: Solve,
     degeneracy: Degeneracy,
     real_matrix: bool,
-) -> tuple[Array, Array]:
-    """gA = V^-H diag(gw) V^H and the refused pairs: no gaps, no gauge."""
-    gA = solve_adjoint(create_diagonal(gw)) @ adjoint(V)
-    return (real(gA) if real_matrix else gA), eigenvalue_cotangent_flags(gw, w, pairs, size, degeneracy)
+) -> tuple[Array, Array, Array]:
+    """gA = V^-H (diag(gw) V^H), the refused pairs, and where (...) rounding drowns gA: no gaps, no gauge.
+
+    Multiplied before it is solved: where V is ill conditioned and the terms of gA cancel, as they do for a function of the
+    matrix, the product V^-H diag(gw) would lose up to five digits more (Grcar matrices). The terms gw_j w_j v_j^H have the
+    size kappa_j |gw_j| and carry the relative error u kappa_j at most partly; what remains after they cancel is trusted if it
+    is large against u max_j kappa_j |gw_j|.
+    """
+    xp = namespace(V)
+    gA = solve_adjoint(gw[..., :, None] * adjoint(V))
+    term = xp.where(gw == 0, 0.0, kappa * xp.abs(gw))
+    drowned = ~(roundoff(w) * largest(term, -1)[..., 0] <= DROWNED * matrix_norm(gA))
+    split = eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)
+    return (real(gA) if real_matrix else gA), split, drowned
 
 
 def left_tangent(dV: Array, W: Array, /) -> Array:

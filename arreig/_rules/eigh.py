@@ -15,7 +15,7 @@ eigh is taken as a function of (A + A^H)/2, so gA is its gradient in all entries
 Sources: as for eig; Giles (2008), sec. 3.1, and Seeger et al., arXiv:1710.08717, for the Hermitian case.
 """
 
-from .._array_api import adjoint, column_norm, create_diagonal, namespace, real
+from .._array_api import adjoint, column_norm, diagonal_matrix, namespace, real
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
@@ -46,7 +46,17 @@ def jvp(
 
 
 def vjp(
-    gV: Array, gw: Array, w: Array, V: Array, /, *, pairs: Array, size: Array, gauge: Gauge, degeneracy: Degeneracy
+    gV: Array,
+    gw: Array,
+    w: Array,
+    V: Array,
+    /,
+    *,
+    pairs: Array,
+    kappa: Array,
+    size: Array,
+    gauge: Gauge,
+    degeneracy: Degeneracy,
 ) -> tuple[Array, CotangentFlags]:
     """gA and what is refused; size = ||A||_F."""
     F = degeneracy.inverse_gaps(w, pairs)
@@ -54,9 +64,12 @@ def vjp(
     gh = gauge.project_cotangent(V, gV)
     N = adjoint(Q) @ (gh * r)
     skew = (N - adjoint(N)) / 2
-    gP = create_diagonal(gw) + F * skew
+    gP = diagonal_matrix(gw) + F * skew
     gA = hermitian_part(Q @ gP @ adjoint(Q))
-    return gA, cotangent_flags(gV, gw, skew, w, V, pairs, size, gauge, degeneracy)
+    flags = cotangent_flags(
+        gV, gw, column_norm(gV), skew, w, V, pairs=pairs, kappa=kappa, size=size, gauge=gauge, degeneracy=degeneracy
+    )
+    return gA, flags
 
 
 def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array) -> tuple[Array, Array]:
@@ -67,9 +80,9 @@ def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array) -> tup
 
 
 def eigenvalue_vjp(
-    gw: Array, w: Array, V: Array, /, *, pairs: Array, size: Array, degeneracy: Degeneracy
+    gw: Array, w: Array, V: Array, /, *, pairs: Array, kappa: Array, size: Array, degeneracy: Degeneracy
 ) -> tuple[Array, Array]:
     """gA = Q diag(gw) Q^H and the refused pairs: no gaps, no gauge."""
     Q, _ = _unitary(V)
     gA = hermitian_part((Q * gw[..., None, :]) @ adjoint(Q))
-    return gA, eigenvalue_cotangent_flags(gw, w, pairs, size, degeneracy)
+    return gA, eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)

@@ -216,16 +216,117 @@ def test_numerically_singular_depends_on_the_precision() -> None:
         arreig.eig_vjp(grcar(100), np.ones((100, 100)))
 
 
-def test_eigenvalues_of_a_defective_matrix() -> None:
-    """The trace has a gradient even there, as long as the computed vectors are not exactly dependent."""
-    A = np.array([[1.0, 1.0], [0.0, 1.0]])
-    np.testing.assert_allclose(arreig.eigvals_vjp(A, np.ones(2)), np.eye(2), atol=1e-12)
+@pytest.mark.parametrize("jordan", JORDAN.values(), ids=JORDAN)
+def test_eigenvalues_of_a_defective_matrix(lib: Any, dtype: str, jordan: Any) -> None:
+    """What rounding leaves of their gradient is refused: the sum of w^2 has the gradient 2 A^T, which V no longer knows."""
+    A = lib.array(jordan, dtype)
+    w = arreig.eigvals(A)
+    n = len(jordan)
+    first = lib.array(np.abs(host(w) - host(w)[0]) == 0)
+    for gw in (lib.xp.ones_like(w), lib.xp.conj(2 * w + 1), lib.xp.astype(first, w.dtype)):
+        with pytest.raises((arreig.DefectiveMatrixError, arreig.DegenerateEigenvaluesError)):
+            arreig.eigvals_vjp(A, gw)
+    with pytest.raises(arreig.DefectiveMatrixError):
+        arreig.eigvals_jvp(A, lib.array(np.eye(n), dtype))
+
+
+def test_a_simple_eigenvalue_beside_defective_ones(lib: Any) -> None:
+    """Growth rates of Leslie matrices with two stages after the last birth: a Jordan block for the eigenvalue 0."""
+    rng = np.random.default_rng(0)
+    A = np.zeros((300, 6, 6))
+    A[:, 0, :4] = rng.uniform(0.1, 2, (300, 4))
+    A[:, range(1, 6), range(5)] = rng.uniform(0.2, 0.95, (300, 5))
+    served = 0
+    for a in A:
+        w = np.linalg.eigvals(a)
+        dominant = np.zeros(6)
+        dominant[0] = 1
+        x = lib.array(a)
+        try:
+            gA = host(arreig.eigvals_vjp(x, lib.array(dominant), sort="abs"))
+        except arreig.DefectiveMatrixError:  # V exactly singular
+            continue
+        served += 1
+        y, v = (np.linalg.svd(M - w[np.argmax(np.abs(w))].real * np.eye(6))[2][-1] for M in (a.T, a))
+        np.testing.assert_allclose(gA, np.outer(y, v) / (y @ v), atol=1e-9)
+    assert served > 280
+
+
+def test_eigenvalue_cotangents_that_cancel(lib: Any) -> None:
+    """Sums over all eigenvalues, where the eigenvectors are ill conditioned but not lost."""
+    for n, tolerance in ((20, 1e-11), (30, 1e-10), (50, 1e-6)):
+        A = grcar(n)
+        a = lib.array(A)
+        np.testing.assert_allclose(host(arreig.eigvals_vjp(a, lib.array(np.ones(n)))), np.eye(n), atol=tolerance)
+        gw = 2 * lib.xp.conj(arreig.eigvals(a))
+        np.testing.assert_allclose(host(arreig.eigvals_vjp(a, gw)), 2 * A.T, atol=tolerance)
+    with pytest.raises(arreig.DefectiveMatrixError, match="below rounding"):
+        arreig.eigvals_vjp(lib.array(grcar(100)), lib.array(np.ones(100)))
+
+
+def test_a_lost_column_draws_no_other_to_it() -> None:
+    """An eigenvalue without meaningful kappa is not called equal to one far away."""
+    J = block_diag(np.eye(3, k=1), 5.0)
+    X = np.eye(4) + 0.2 * np.random.default_rng(0).standard_normal((4, 4))
+    A = np.triu(X) @ J @ np.linalg.inv(np.triu(X))
+    with pytest.raises(arreig.ArreigError) as refusal:
+        arreig.eigvals_jvp(A, np.eye(4))
+    assert "w[0] = 5" not in str(refusal.value)
+    assert "= 5," not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", ["eigvals", "eigvalsh"])
+def test_a_covariance_with_a_noise_floor(kind: str) -> None:
+    """log det A: gw = 1/w, large and badly determined relative to |A|, on a repeated small eigenvalue."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        A = matrix_with_spectrum(np.array([1e-6, 1e-6, 1e-6, 0.5, 1.0]), rng, hermitian=True)
+        A = (A + A.T) / 2
+        gA = getattr(arreig, f"{kind}_vjp")(A, 1 / getattr(arreig, kind)(A).real)
+        expected = np.linalg.inv(A)
+        np.testing.assert_allclose(gA, expected, atol=1e-7 * np.abs(expected).max())
+
+
+def test_left_eigenvectors_outside_a_cluster(lib: Any, dtype: str) -> None:
+    """gW of a simple eigenpair does not reach the cluster, though -W gW^H W has an entry for every vector."""
+    A = repeated(dtype, "eig")[1]
+    A = A + 10 * np.eye(5)
+    gW = np.zeros((5, 5))
+    gW[:, 0] = 1  # sort="real": the simple eigenvalue 13.5
+
+    def loss(A: Any) -> Any:
+        return np.sum(np.linalg.inv(arreig.eig(A, sort="real", check=False).eigenvectors)[..., 0, :].real, -1)
+
+    expected = finite_differences(loss, A, step=2e-5)
+    a = lib.array(A, dtype)
+    gA = arreig.eig(a, sort="real").vjp(gW=lib.array(gW))
+    np.testing.assert_allclose(host(gA), expected, atol=PRECISION[dtype] * np.abs(expected).max())
     with pytest.raises(arreig.DegenerateEigenvaluesError):
-        arreig.eigvals_vjp(A, np.array([1.0, 0.0]))
-    with pytest.raises(arreig.DefectiveMatrixError, match="exactly linearly dependent"):
-        arreig.eigvals_vjp(np.eye(30, k=1), np.ones(30))
-    with pytest.raises(arreig.DefectiveMatrixError, match="exactly linearly dependent"):
-        arreig.eigvals_jvp(np.eye(30, k=1), np.eye(30))
+        arreig.eig(a, sort="real").vjp(gW=lib.array(np.roll(gW, 3, axis=1)))
+
+
+def test_an_approximate_eigensystem_resolves_no_more_than_its_residual() -> None:
+    """The exact decomposition of a matrix 1e-9 away does not make two equal eigenvalues different."""
+    A = np.diag([1.0, 1.0, 2.0])
+    nearby = A + 1e-9 * (np.ones((3, 3)) - np.eye(3))
+    for function in ("eig", "eigh"):
+        eigensystem = tuple(getattr(arreig, function)(nearby, gauge="phase-free"))
+        with pytest.raises(arreig.DegenerateEigenvaluesError):
+            getattr(arreig, f"{function}_vjp")(A, np.ones((3, 3)), eigensystem=eigensystem, gauge="phase-free")
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_broaden_at_any_scale(scale: float) -> None:
+    """F = conj(d)/(|d|^2 + eps) is 1/d where |d|^2 outweighs eps, also where |d|^2 is no floating point number."""
+    A = scale * np.diag([1.0, 2.0, 4.0]) + scale * np.eye(3, k=1)
+    gV = np.arange(9.0).reshape(3, 3)
+    plain = arreig.eig_vjp(A, gV)
+    np.testing.assert_allclose(arreig.eig_vjp(A, gV, degeneracy=arreig.Broaden(1e-320)), plain, rtol=1e-9)
+    for function in ("eig", "eigh"):
+        single = np.diag([1.0, 2.0, 4.0]).astype(np.float32)
+        dw, dV = getattr(arreig, f"{function}_jvp")(single, single, degeneracy=arreig.Broaden(np.float64(1e-50)))
+        assert np.isfinite(dV).all()
+        assert dV.dtype.itemsize == single.dtype.itemsize * (2 if function == "eig" else 1)
 
 
 @pytest.mark.parametrize("kind", ["eigvals", "eigvalsh"])
