@@ -47,7 +47,7 @@ def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> A
     smaller = xp.where(lost[..., :, None], right, left)
     pair_kappa = xp.where(one_lost, 2 * smaller, left + right)
     rounding = _EQUAL * roundoff(w) * size
-    resolution = xp.where(residual > rounding, residual, rounding)
+    resolution = xp.where(2 * residual > rounding, 2 * residual, rounding)
     close = xp.abs(gaps(w)) <= pair_kappa * resolution[..., None, None]
     return close & ~_diagonal(close)
 

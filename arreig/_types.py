@@ -1,10 +1,12 @@
 """Array type and the named tuples that results are made of."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 # The standard has no static array type yet (data-apis/array-api#589); NumPy's and torch's own annotations share no
 # protocol that holds attributes such as `mT`, so any narrower type here would reject arrays that work.
 Array: TypeAlias = Any
+
+SortOption: TypeAlias = Literal["abs", "real"] | None
 
 
 class EigPair(NamedTuple):

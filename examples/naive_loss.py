@@ -16,7 +16,7 @@ so the real part is taken. Replace v by exp(i phi) v, an eigenvector of norm 1 a
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,9 @@ def of_matrix(loss: Callable[[Array], float]) -> Callable[[Array], float]:
     return lambda A: loss(eigenvectors(A))
 
 
-def gradient(A: Array, cotangent: Callable[[Array], Array], gauge: str = "canonical") -> Array:
+def gradient(
+    A: Array, cotangent: Callable[[Array], Array], gauge: Literal["canonical", "phase-free"] = "canonical"
+) -> Array:
     """gA = dL/dA of a loss on V, from its gV."""
     res = arreig.eig(A, gauge=gauge, sort="real")
     gA: Array = res.vjp(cotangent(res.eigenvectors))

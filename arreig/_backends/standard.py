@@ -39,6 +39,7 @@ class StandardBackend:
         return X
 
     def eig(self, A: Array, /) -> EigPair:
+        # The standard promises no order; LAPACK, and what builds on it, returns pairs of a real A as the protocol asks.
         w, V = namespace(A).linalg.eig(A)
         return EigPair(promote_complex(w), promote_complex(V))
 

@@ -41,6 +41,8 @@ def undefined_gauge(V: Array, gauge: Gauge) -> Flag:
 
     def report(index: Index) -> Exception:
         *batch, j = index
+        if not bool(namespace(V).isfinite(gauge.scale(V)[index])):
+            return _errors.NonFiniteError(f"{gauge!r} must have finite components")
         return _errors.GaugeError(
             f"{gauge!r} cannot scale eigenvector {j}{member(tuple(batch))}: what it sets to 1 is "
             f"{number(gauge.scale(V)[index])} there, below sqrt(u) of the vector. Choose another component or functional, "

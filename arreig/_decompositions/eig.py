@@ -3,9 +3,9 @@
 from typing import Literal, overload
 
 from .._array_api import namespace
-from .._degeneracy import Degeneracy
-from .._gauge import Gauge
-from .._types import Array, EigPair, EigTriple
+from .._degeneracy import DegeneracyOption
+from .._gauge import GaugeOption
+from .._types import Array, EigPair, EigTriple, SortOption
 from . import _inputs
 from ._general import GeneralEigensystem, GeneralResult
 from ._system import carried
@@ -40,10 +40,10 @@ def eig(
     A: Array,
     /,
     *,
-    gauge: str | Gauge = ...,
-    sort: str | None = ...,
+    gauge: GaugeOption = ...,
+    sort: SortOption = ...,
     left: Literal[False] = ...,
-    degeneracy: str | Degeneracy = ...,
+    degeneracy: DegeneracyOption = ...,
     check: bool = ...,
 ) -> EigResult: ...
 @overload
@@ -51,20 +51,31 @@ def eig(
     A: Array,
     /,
     *,
-    gauge: str | Gauge = ...,
-    sort: str | None = ...,
+    gauge: GaugeOption = ...,
+    sort: SortOption = ...,
     left: Literal[True],
-    degeneracy: str | Degeneracy = ...,
+    degeneracy: DegeneracyOption = ...,
     check: bool = ...,
 ) -> EigLeftResult: ...
+@overload
 def eig(
     A: Array,
     /,
     *,
-    gauge: str | Gauge = "canonical",
-    sort: str | None = None,
+    gauge: GaugeOption = ...,
+    sort: SortOption = ...,
+    left: bool,
+    degeneracy: DegeneracyOption = ...,
+    check: bool = ...,
+) -> EigResult | EigLeftResult: ...
+def eig(
+    A: Array,
+    /,
+    *,
+    gauge: GaugeOption = "canonical",
+    sort: SortOption = None,
     left: bool = False,
-    degeneracy: str | Degeneracy = "raise",
+    degeneracy: DegeneracyOption = "raise",
     check: bool = True,
 ) -> EigResult | EigLeftResult:
     r"""Eigenvalues and eigenvectors of a general matrix, ``A V = V diag(w)``, ready to be differentiated.
@@ -161,9 +172,9 @@ def eig_vjp(
     *,
     gW: Array | None = None,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
-    gauge: str | Gauge | None = None,
-    sort: str | None = None,
-    degeneracy: str | Degeneracy | None = None,
+    gauge: GaugeOption | None = None,
+    sort: SortOption = None,
+    degeneracy: DegeneracyOption | None = None,
     check: bool | None = None,
 ) -> Array:
     r"""Gradient of a loss through `eig`: gA from the loss's gradients gV, gw and gW.
@@ -247,9 +258,9 @@ def eig_jvp(
     *,
     left: bool = False,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
-    gauge: str | Gauge | None = None,
-    sort: str | None = None,
-    degeneracy: str | Degeneracy | None = None,
+    gauge: GaugeOption | None = None,
+    sort: SortOption = None,
+    degeneracy: DegeneracyOption | None = None,
     check: bool | None = None,
 ) -> tuple[Array, ...]:
     r"""Directional derivative of `eig`: the tangents dw, dV that dA causes.
@@ -269,7 +280,8 @@ def eig_jvp(
     Returns
     -------
     dw, dV : array, shapes (..., n) and (..., n, n), complex
-        With ``left=True`` a third, ``dW = -W dV^H W``.
+        With ``left=True`` a third, ``dW = -W dV^H W``. With ``gauge="phase-free"`` dV is the tangent with ``v^H dv = 0``:
+        it serves losses that do not depend on the phase.
 
     Raises
     ------

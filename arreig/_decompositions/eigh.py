@@ -1,8 +1,8 @@
 """eigh, eigvalsh and their derivatives."""
 
 from .._array_api import namespace
-from .._degeneracy import Degeneracy
-from .._gauge import Gauge
+from .._degeneracy import DegeneracyOption
+from .._gauge import GaugeOption
 from .._types import Array, EigPair
 from . import _inputs
 from ._flags import settle
@@ -31,8 +31,8 @@ def eigh(
     A: Array,
     /,
     *,
-    gauge: str | Gauge = "canonical",
-    degeneracy: str | Degeneracy = "raise",
+    gauge: GaugeOption = "canonical",
+    degeneracy: DegeneracyOption = "raise",
     check: bool = True,
 ) -> EighResult:
     """Eigenvalues and orthogonal eigenvectors of a Hermitian matrix, ready to be differentiated.
@@ -99,8 +99,8 @@ def eigh_vjp(
     gw: Array | None = None,
     *,
     eigensystem: EighResult | tuple[Array, Array] | None = None,
-    gauge: str | Gauge | None = None,
-    degeneracy: str | Degeneracy | None = None,
+    gauge: GaugeOption | None = None,
+    degeneracy: DegeneracyOption | None = None,
     check: bool | None = None,
 ) -> Array:
     """Gradient of a loss through `eigh`: gA from the loss's gradients gV and gw.
@@ -153,8 +153,8 @@ def eigh_jvp(
     /,
     *,
     eigensystem: EighResult | tuple[Array, Array] | None = None,
-    gauge: str | Gauge | None = None,
-    degeneracy: str | Degeneracy | None = None,
+    gauge: GaugeOption | None = None,
+    degeneracy: DegeneracyOption | None = None,
     check: bool | None = None,
 ) -> tuple[Array, ...]:
     """Directional derivative of `eigh`: the tangents dw, dV that dA causes.

@@ -5,13 +5,13 @@ deflation works on another matrix). A cotangent given in one order and used in t
 takes its eigenvalues from the decomposition that eigvals_vjp differentiates.
 """
 
-from .._types import Array
+from .._types import Array, SortOption
 from . import _inputs
 from ._general import GeneralEigensystem
 from .eig import EigLeftResult, EigResult
 
 
-def eigvals(A: Array, /, *, sort: str | None = None, check: bool = True) -> Array:
+def eigvals(A: Array, /, *, sort: SortOption = None, check: bool = True) -> Array:
     """Eigenvalues of a general matrix.
 
     Parameters
@@ -50,7 +50,7 @@ def eigvals_vjp(
     /,
     *,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
-    sort: str | None = None,
+    sort: SortOption = None,
     check: bool | None = None,
 ) -> Array:
     """Gradient of a loss through `eigvals`: ``gA = V^-H diag(gw) V^H``.
@@ -78,7 +78,14 @@ def eigvals_vjp(
     DegenerateEigenvaluesError
         gw differs between numerically equal eigenvalues, beyond what a smooth function of w could make of them.
     DefectiveMatrixError
-        The computed eigenvectors are exactly dependent.
+        The eigenvectors of eigenvalues with a cotangent are numerically dependent, and rounding drowns the gradient. Other
+        eigenvalues may be defective.
+
+    Notes
+    -----
+    A loss that is a smooth function of A, such as ``sum(w**2) = tr A^2``, depends at a defective eigenvalue on more than
+    eigenvalues can tell. Where its cotangents there happen to vanish (``gw = 2 w`` at w = 0) nothing gives that away, and its
+    gradient lacks the part of that eigenvalue.
 
     References
     ----------
@@ -103,7 +110,7 @@ def eigvals_jvp(
     /,
     *,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
-    sort: str | None = None,
+    sort: SortOption = None,
     check: bool | None = None,
 ) -> Array:
     """Directional derivative of `eigvals`: ``dw = diag(V^-1 dA V)``.
@@ -122,8 +129,10 @@ def eigvals_jvp(
 
     Raises
     ------
-    InputError, NonFiniteError, EigensystemError, DefectiveMatrixError
+    InputError, NonFiniteError, EigensystemError
         As for `eigvals_vjp`.
+    DefectiveMatrixError
+        The eigenvectors are numerically dependent.
     DegenerateEigenvaluesError
         dA splits numerically equal eigenvalues, whose tangents are then no function of dA alone.
 

@@ -308,11 +308,15 @@ def test_left_eigenvectors_outside_a_cluster(lib: Any, dtype: str) -> None:
 def test_an_approximate_eigensystem_resolves_no_more_than_its_residual() -> None:
     """The exact decomposition of a matrix 1e-9 away does not make two equal eigenvalues different."""
     A = np.diag([1.0, 1.0, 2.0])
-    nearby = A + 1e-9 * (np.ones((3, 3)) - np.eye(3))
-    for function in ("eig", "eigh"):
-        eigensystem = tuple(getattr(arreig, function)(nearby, gauge="phase-free"))
-        with pytest.raises(arreig.DegenerateEigenvaluesError):
-            getattr(arreig, f"{function}_vjp")(A, np.ones((3, 3)), eigensystem=eigensystem, gauge="phase-free")
+    rng = np.random.default_rng(0)
+    swap = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    for E in (swap, swap - np.diag([1.0, 0.3, 0.0]), np.ones((3, 3)), *rng.standard_normal((20, 3, 3))):
+        nearby = A + 1e-9 * (E + E.T)
+        for function in ("eig", "eigh"):
+            eigensystem = tuple(getattr(arreig, function)(nearby, gauge="phase-free"))
+            gV = eigensystem[1] * rng.standard_normal((3, 3))
+            with pytest.raises(arreig.DegenerateEigenvaluesError):
+                getattr(arreig, f"{function}_vjp")(A, gV, eigensystem=eigensystem, gauge="phase-free")
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
