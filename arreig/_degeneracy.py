@@ -71,8 +71,9 @@ def transitive_closure(equal: Array) -> Array:
 def varies(gw: Array, w: Array, kappa: Array, size: Array) -> Array:
     """Pairs whose gw differ by more than a smooth function of w, evaluated in floating point, could make them.
 
-    A difference is let pass, too, if it changes the gradient, by |gw_i - gw_j| (kappa_i + kappa_j), no more than relatively
-    to rounding: the gw = 1/w of log det A differ by much where w is small against A.
+    By more than half of the largest it never does, however far rounding scatters a defective eigenvalue. A difference is let
+    pass, too, if it changes the gradient, by |gw_i - gw_j| (kappa_i + kappa_j), no more than relatively to rounding: the
+    gw = 1/w of log det A differ by much where w is small against A.
     """
     xp = namespace(gw, w)
     relative = xp.abs(gaps(w)) / xp.where(size == 0, 1.0, size)[..., None, None]
@@ -80,7 +81,8 @@ def varies(gw: Array, w: Array, kappa: Array, size: Array) -> Array:
     difference = xp.abs(gaps(gw))
     pair_kappa = kappa[..., :, None] + kappa[..., None, :]
     matters = ~(difference * pair_kappa <= relative_tolerance(w) * top)
-    return matters & (difference > _SMOOTH * (roundoff(w) + relative) * top)
+    smooth = _SMOOTH * (roundoff(w) + relative)
+    return matters & (difference > xp.where(smooth < 0.5, smooth, 0.5) * top)
 
 
 def _diagonal(pairs: Array) -> Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from .._array_api import column_norm, imag, is_complex, namespace, real
+from .._array_api import adjoint, column_norm, imag, is_complex, namespace, promote_complex, real
 from .._backends import Backend, Factor
 from .._degeneracy import numerically_singular
 from .._errors import InputError
@@ -67,7 +67,11 @@ class GeneralEigensystem(Eigensystem):
 
     @cached_property
     def _inverse_adjoint(self) -> Array:
-        return self.factor.inverse_adjoint()
+        xp = namespace(self.V)
+        W = self.factor.inverse_adjoint()
+        return xp.where(
+            xp.isfinite(W), W, xp.nan
+        )  # NaN goes through NumPy's arithmetic without warnings, infinity does not
 
     @cached_property
     def kappa(self) -> Array:
@@ -79,6 +83,14 @@ class GeneralEigensystem(Eigensystem):
         xp = namespace(self.V)
         singular = xp.any(numerically_singular(self.kappa), axis=-1)[..., None, None]
         return xp.where(singular, xp.nan, self._inverse_adjoint)
+
+    @cached_property
+    def left_residual(self) -> Array:
+        """|A^H w_j - conj(w_j) w_j|/|w_j| of the columns (..., n) of V^-H."""
+        xp = namespace(self.V)
+        norm = column_norm(self._inverse_adjoint)
+        W = self._inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
+        return column_norm(adjoint(promote_complex(self.A)) @ W - W * xp.conj(self.w)[..., None, :])
 
     @property
     def defective(self) -> Flag:
@@ -101,6 +113,7 @@ class GeneralEigensystem(Eigensystem):
                 size=self.size,
                 solve_adjoint=self.factor.solve_adjoint,
                 degeneracy=self.options.degeneracy,
+                left_residual=self.left_residual,
                 real_matrix=self.real_matrix,
             )
             flags += [_reports.drowned(drowned), _reports.split_eigenvalues(split, self.w)]

@@ -115,10 +115,9 @@ def drowned(where: Array) -> Flag:
 
     def report(batch: Index) -> Exception:
         return _errors.DefectiveMatrixError(
-            f"A{member(batch)} is numerically defective where gw is not zero: eigenvectors of eigenvalues that the loss "
-            f"depends on are linearly dependent to working precision, and what is left of the gradient through them is below "
-            f"rounding. Leave those eigenvalues out of the loss, or differentiate a function of the matrix (a trace, a "
-            f"power, its determinant) without its eigenvalues"
+            f"A{member(batch)} is numerically defective: its eigenvectors are so nearly linearly dependent that the gradient of "
+            f"this loss through its eigenvalues is below rounding. Leave the eigenvalues concerned out of the loss, or "
+            f"differentiate the function of the matrix that the loss is (a trace, a power, a determinant) without eigenvalues"
         )
 
     return Flag(where, 0, report)

@@ -78,8 +78,8 @@ def eigvals_vjp(
     DegenerateEigenvaluesError
         gw differs between numerically equal eigenvalues, beyond what a smooth function of w could make of them.
     DefectiveMatrixError
-        The eigenvectors of eigenvalues with a cotangent are numerically dependent, and rounding drowns the gradient. Other
-        eigenvalues may be defective.
+        The eigenvectors are so nearly dependent that rounding leaves fewer than two digits of the gradient. Defective
+        eigenvalues without a cotangent may stand beside those that have one.
 
     Notes
     -----

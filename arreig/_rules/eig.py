@@ -24,7 +24,8 @@ from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
 
-DROWNED = 1e-2  # of gA: two digits of it must stand above rounding
+_DROWNED = 1e-2
+_MIXED = 1e-3
 
 Solve = Callable[[Array], Array]
 
@@ -87,19 +88,24 @@ def eigenvalue_vjp(
     size: Array,
     solve_adjoint: Solve,
     degeneracy: Degeneracy,
+    left_residual: Array,
     real_matrix: bool,
 ) -> tuple[Array, Array, Array]:
     """gA = V^-H (diag(gw) V^H), the refused pairs, and where (...) rounding drowns gA: no gaps, no gauge.
 
     Multiplied before it is solved: where V is ill conditioned and the terms of gA cancel, as they do for a function of the
-    matrix, the product V^-H diag(gw) would lose up to five digits more (Grcar matrices). The terms gw_j w_j v_j^H have the
-    size kappa_j |gw_j| and carry the relative error u kappa_j at most partly; what remains after they cancel is trusted if it
-    is large against u max_j kappa_j |gw_j|.
+    matrix, the product V^-H diag(gw) would lose up to five digits more (Grcar matrices).
+
+    Two digits at least are promised. The terms gw_j w_j v_j^H have the size kappa_j |gw_j|: what remains after they cancel must
+    stand above u max_j kappa_j |gw_j|. And where other columns of V are dependent, rounding mixes their left vectors into w_j:
+    left_residual ``(..., n)`` = ||A^H w_j - conj(w_j) w_j||/||w_j||, seen to be as large, relative to ||A||, as the error.
     """
     xp = namespace(V)
     gA = solve_adjoint(gw[..., :, None] * adjoint(V))
     term = xp.where(gw == 0, 0.0, kappa * xp.abs(gw))
-    drowned = ~(roundoff(w) * largest(term, -1)[..., 0] <= DROWNED * matrix_norm(gA))
+    drowned = ~(roundoff(w) * largest(term, -1)[..., 0] <= _DROWNED * matrix_norm(gA))
+    mixed = (gw != 0) & ~(left_residual <= _MIXED * size[..., None])
+    drowned = drowned | xp.any(mixed, axis=-1)
     split = eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)
     return (real(gA) if real_matrix else gA), split, drowned
 

@@ -230,6 +230,30 @@ def test_eigenvalues_of_a_defective_matrix(lib: Any, dtype: str, jordan: Any) ->
         arreig.eigvals_jvp(A, lib.array(np.eye(n), dtype))
 
 
+@pytest.mark.parametrize("order", [4, 8, 12, 20])
+def test_one_eigenvalue_of_a_defective_cluster(lib: Any, order: int) -> None:
+    """Rounding scatters the eigenvalues of a Jordan block of order n over a disc of u^(1/n); a single one has no derivative."""
+    rng = np.random.default_rng(order)
+    Q = np.linalg.qr(rng.standard_normal((order + 2, order + 2)))[0]
+    J = block_diag(np.eye(order) + np.eye(order, k=1), 3.0, 5.0)
+    A = lib.array(Q @ J @ Q.T)
+    w = host(arreig.eigvals(A, sort="real"))
+    one, outside = np.zeros(order + 2), np.zeros(order + 2)
+    one[2] = 1
+    outside[0] = 1
+    with pytest.raises((arreig.DegenerateEigenvaluesError, arreig.DefectiveMatrixError)):
+        arreig.eigvals_vjp(A, lib.array(one), sort="real")
+    v = Q @ np.linalg.svd(J - 5 * np.eye(order + 2))[2][-1]
+    y = Q @ np.linalg.svd((J - 5 * np.eye(order + 2)).T)[2][-1]
+    assert np.isclose(w[0], 5)
+    try:
+        gA = host(arreig.eigvals_vjp(A, lib.array(outside), sort="real"))
+    except arreig.DefectiveMatrixError:
+        assert order > 4
+    else:  # two digits at least; near the cluster of order 4 rounding is amplified to u^(1/4)
+        np.testing.assert_allclose(gA, np.outer(y, v) / (y @ v), atol=1e-3 if order == 4 else 1e-2)
+
+
 def test_a_simple_eigenvalue_beside_defective_ones(lib: Any) -> None:
     """Growth rates of Leslie matrices with two stages after the last birth: a Jordan block for the eigenvalue 0."""
     rng = np.random.default_rng(0)
@@ -350,3 +374,6 @@ def test_tangents_that_split_a_cluster_are_refused(kind: str) -> None:
     np.testing.assert_allclose(jvp(A, np.broadcast_to(np.eye(5), A.shape)), 1, atol=1e-10)
     with pytest.raises(arreig.DegenerateEigenvaluesError, match="Single eigenvalues"):
         jvp(A, np.random.default_rng(9).standard_normal(A.shape))
+    for dA in (np.diag([1.0, 2.0]), np.array([[1.0, 1.0], [1.0, 1.0]])):
+        with pytest.raises(arreig.DegenerateEigenvaluesError, match="Single eigenvalues"):
+            jvp(np.eye(2), dA)
