@@ -17,6 +17,7 @@ from ._errors import (
     GaugeTieWarning,
     InputError,
     InputTypeError,
+    LostPrecisionError,
     NonFiniteError,
 )
 from ._gauge import Component, Functional
@@ -39,6 +40,7 @@ __all__ = [
     "GaugeTieWarning",
     "InputError",
     "InputTypeError",
+    "LostPrecisionError",
     "NonFiniteError",
     "__version__",
     "eig",

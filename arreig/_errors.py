@@ -37,5 +37,9 @@ class DefectiveMatrixError(ArreigError):
     """The eigenvectors are numerically linearly dependent: the matrix is defective or too close to it."""
 
 
+class LostPrecisionError(ArreigError):
+    """Rounding leaves fewer than about two digits of the gradient."""
+
+
 class GaugeTieWarning(UserWarning):
     """Two components of an eigenvector share the largest modulus, so the canonical gauge may jump between them."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from .._array_api import adjoint, column_norm, imag, is_complex, namespace, promote_complex, real
+from .._array_api import adjoint, column_norm, imag, is_complex, namespace, promote_complex, real, roundoff
 from .._backends import Backend, Factor
 from .._degeneracy import numerically_singular
 from .._errors import InputError
@@ -75,7 +75,12 @@ class GeneralEigensystem(Eigensystem):
 
     @cached_property
     def kappa(self) -> Array:
-        return column_norm(self._inverse_adjoint) * column_norm(self.V)
+        xp = namespace(self.V)
+        kappa = column_norm(self._inverse_adjoint) * column_norm(self.V)
+        useless = (
+            1 / roundoff(self.V) ** 2
+        )  # beyond any comparison made with it, and small enough not to overflow there
+        return xp.where(kappa > useless, useless, kappa)
 
     @cached_property
     def W(self) -> Array:
@@ -104,7 +109,7 @@ class GeneralEigensystem(Eigensystem):
         flags = list(flags)
         gw = self.cotangent("gw", gw, self.w, flags)
         if gV is None and gW is None:
-            gA, split, drowned = rules.eigenvalue_vjp(
+            gA, split, lost = rules.eigenvalue_vjp(
                 gw,
                 self.w,
                 self.V,
@@ -116,7 +121,7 @@ class GeneralEigensystem(Eigensystem):
                 left_residual=self.left_residual,
                 real_matrix=self.real_matrix,
             )
-            flags += [_reports.drowned(drowned), _reports.split_eigenvalues(split, self.w)]
+            flags += [_reports.lost_precision(lost), _reports.split_eigenvalues(split, self.w)]
         else:
             gV = self.cotangent("gV", gV, self.V, flags)
             reach = column_norm(self.V) * column_norm(gV)
@@ -130,6 +135,7 @@ class GeneralEigensystem(Eigensystem):
                 self.w,
                 self.V,
                 reach=reach,
+                W_norm=column_norm(self._inverse_adjoint),
                 pairs=self.pairs,
                 kappa=self.kappa,
                 size=self.size,

@@ -110,14 +110,15 @@ def defective(w: Array, kappa: Array) -> Flag:
     return Flag(numerically_singular(kappa), 1, report)
 
 
-def drowned(where: Array) -> Flag:
-    """The eigenvalues' gradient is below the rounding errors of the terms that it is the sum of."""
+def lost_precision(where: Array) -> Flag:
+    """The gradient is below the rounding errors of the terms that it is the sum of."""
 
     def report(batch: Index) -> Exception:
-        return _errors.DefectiveMatrixError(
-            f"A{member(batch)} is numerically defective: its eigenvectors are so nearly linearly dependent that the gradient of "
-            f"this loss through its eigenvalues is below rounding. Leave the eigenvalues concerned out of the loss, or "
-            f"differentiate the function of the matrix that the loss is (a trace, a power, a determinant) without eigenvalues"
+        return _errors.LostPrecisionError(
+            f"the gradient for A{member(batch).replace(' of', ' at')} is below rounding: its eigenvectors are so nearly linearly "
+            f"dependent, or its eigenvalues so close, that the terms through them cancel to less than two digits. Compute in "
+            f"double precision, leave the eigenpairs concerned out of the loss, or, if the loss is a function of the matrix (a "
+            f"trace, a power, an exponential), differentiate that without eigenvectors"
         )
 
     return Flag(where, 0, report)
@@ -163,4 +164,5 @@ def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
     return [
         degenerate(flags.degenerate, w, advice),
         Flag(flags.gauge_dependent, 1, dependent),
+        lost_precision(flags.lost),
     ]

@@ -26,8 +26,8 @@ class _EigResult(GeneralResult):
 class EigResult(_EigResult, EigPair):
     """Result of `arreig.eig`: ``(eigenvalues, eigenvectors)``, with `vjp` and `jvp`.
 
-    It remembers its matrix's options and keeps the factorisation of V, so each further derivative costs matrix products and
-    triangular solves. The arrays are the caller's own: changing them in place does not change the derivatives.
+    It remembers its matrix and options and, for NumPy, keeps the factorisation of V, so that a further derivative costs matrix
+    products and triangular solves. The arrays are the caller's own: changing them in place does not change the derivatives.
     """
 
 
@@ -213,11 +213,14 @@ def eig_vjp(
     InputError, NonFiniteError, EigensystemError, GaugeError
         Bad arguments, see `eig`; an eigensystem that is not A's or not scaled as the gauge asks.
     DefectiveMatrixError
-        The eigenvectors are numerically dependent, and have a cotangent.
+        Some eigenvectors are numerically dependent, and eigenvectors (any of them) have a cotangent.
     DegenerateEigenvaluesError
         Cotangents that `degeneracy` refuses at numerically equal eigenvalues.
     GaugeDependentLossError
         ``gauge="phase-free"`` and a loss that depends on the phase of an eigenvector.
+    LostPrecisionError
+        Rounding in the rule leaves fewer than about two digits of the gradient, by an estimate of its error. What the
+        cotangents have lost themselves, computed through an inverse of V for instance, comes on top.
 
     See Also
     --------

@@ -135,6 +135,9 @@ def eigh_vjp(
         Cotangents that `degeneracy` refuses at numerically equal eigenvalues.
     GaugeDependentLossError
         ``gauge="phase-free"`` and a loss that depends on the phase of an eigenvector.
+    LostPrecisionError
+        Rounding in the rule leaves fewer than about two digits of the gradient, by an estimate of its error. What the
+        cotangents have lost themselves, computed through an inverse of V for instance, comes on top.
 
     References
     ----------

@@ -77,9 +77,9 @@ def eigvals_vjp(
         As for `eig_vjp`.
     DegenerateEigenvaluesError
         gw differs between numerically equal eigenvalues, beyond what a smooth function of w could make of them.
-    DefectiveMatrixError
-        The eigenvectors are so nearly dependent that rounding leaves fewer than two digits of the gradient. Defective
-        eigenvalues without a cotangent may stand beside those that have one.
+    LostPrecisionError
+        The eigenvectors are so nearly dependent that rounding leaves fewer than two digits of the gradient. This can befall a
+        simple eigenvalue, too, if the computed eigenvectors of others are exactly dependent (Jordan blocks of size 3 or more).
 
     Notes
     -----

@@ -49,6 +49,7 @@ def vjp(
     /,
     *,
     reach: Array,
+    W_norm: Array,
     pairs: Array,
     kappa: Array,
     size: Array,
@@ -57,7 +58,10 @@ def vjp(
     degeneracy: Degeneracy,
     real_matrix: bool,
 ) -> tuple[Array, CotangentFlags]:
-    """gA and what is refused; solve_adjoint(X) = V^-H X, size = ||A||_F, reach: size of each vector's own cotangents."""
+    """gA and what is refused.
+
+    solve_adjoint(X) = V^-H X, of whose columns W_norm has the norms; size = ||A||_F; reach: see `cotangent_flags`.
+    """
     xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
     gh = gauge.project_cotangent(V, gV)
@@ -66,7 +70,21 @@ def vjp(
     Y = solve_adjoint(gP)
     gA = Y @ adjoint(V)
     flags = cotangent_flags(
-        gV, gw, reach, N, w, V, pairs=pairs, kappa=kappa, size=size, gauge=gauge, degeneracy=degeneracy
+        gA,
+        gV,
+        gh,
+        gw,
+        N,
+        w,
+        V,
+        reach=reach,
+        F=F,
+        W_norm=W_norm,
+        pairs=pairs,
+        kappa=kappa,
+        size=size,
+        gauge=gauge,
+        degeneracy=degeneracy,
     )
     return (real(gA) if real_matrix else gA), flags
 
@@ -91,7 +109,7 @@ def eigenvalue_vjp(
     left_residual: Array,
     real_matrix: bool,
 ) -> tuple[Array, Array, Array]:
-    """gA = V^-H (diag(gw) V^H), the refused pairs, and where (...) rounding drowns gA: no gaps, no gauge.
+    """gA = V^-H (diag(gw) V^H), the refused pairs, and where (...) rounding leaves too little of gA: no gaps, no gauge.
 
     Multiplied before it is solved: where V is ill conditioned and the terms of gA cancel, as they do for a function of the
     matrix, the product V^-H diag(gw) would lose up to five digits more (Grcar matrices).
@@ -101,13 +119,17 @@ def eigenvalue_vjp(
     left_residual ``(..., n)`` = ||A^H w_j - conj(w_j) w_j||/||w_j||, seen to be as large, relative to ||A||, as the error.
     """
     xp = namespace(V)
-    gA = solve_adjoint(gw[..., :, None] * adjoint(V))
+    nothing = xp.all(gw == 0, axis=-1)[..., None, None]
+    gA = xp.where(nothing, 0.0, solve_adjoint(gw[..., :, None] * adjoint(V)))
+    result = matrix_norm(gA)
     term = xp.where(gw == 0, 0.0, kappa * xp.abs(gw))
-    drowned = ~(roundoff(w) * largest(term, -1)[..., 0] <= _DROWNED * matrix_norm(gA))
-    mixed = (gw != 0) & ~(left_residual <= _MIXED * size[..., None])
-    drowned = drowned | xp.any(mixed, axis=-1)
+    lost = ~(roundoff(w) * largest(term, -1)[..., 0] <= _DROWNED * result)
+    share = xp.where(gw == 0, 0.0, left_residual)
+    bound = _MIXED * size[..., None]
+    mixed = ~(share <= bound) & ~(term * share <= bound * result[..., None])
+    lost = lost | xp.any(mixed, axis=-1)
     split = eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)
-    return (real(gA) if real_matrix else gA), split, drowned
+    return (real(gA) if real_matrix else gA), split, lost
 
 
 def left_tangent(dV: Array, W: Array, /) -> Array:

@@ -67,7 +67,21 @@ def vjp(
     gP = diagonal_matrix(gw) + F * skew
     gA = hermitian_part(Q @ gP @ adjoint(Q))
     flags = cotangent_flags(
-        gV, gw, column_norm(gV), skew, w, V, pairs=pairs, kappa=kappa, size=size, gauge=gauge, degeneracy=degeneracy
+        gA,
+        gV,
+        gh,
+        gw,
+        skew,
+        w,
+        V,
+        reach=column_norm(gV),
+        F=F,
+        W_norm=1 / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
+        pairs=pairs,
+        kappa=kappa,
+        size=size,
+        gauge=gauge,
+        degeneracy=degeneracy,
     )
     return gA, flags
 
