@@ -97,7 +97,7 @@ def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
     xp = namespace(X)
     size = xp.abs(X)
     top = largest(size, axis)
-    scale = xp.where((top > 0) & xp.isfinite(top), top, 1.0)
+    scale = xp.where(top == 0, 1.0, xp.where(top == xp.inf, xp.finfo(size.dtype).max, top))
     return xp.squeeze(scale, axis=axis) * xp.sqrt(xp.sum((size / scale) ** 2, axis=axis))
 
 

@@ -15,14 +15,17 @@ class LUFactor:
     """P L U = V^H, one factorisation a matrix of the batch.
 
     Of V^H, not V: the gradient solves with V^H, and where some columns of V are dependent (a defective eigenvalue) only this
-    way the rows that belong to the other columns keep their accuracy, each by its own pivot.
+    way the rows that belong to the other columns keep their accuracy, each by its own pivot. A pivot that vanishes exactly is
+    made tiny: what belongs to the dependent columns becomes huge, and the solutions for other columns do not see it.
     """
 
     def __init__(self, V: Array) -> None:
         (getrf,) = get_lapack_funcs(("getrf",), dtype=V.dtype)
         self._shape = V.shape
         self._dtype = V.dtype
-        self._factors = [getrf(v.conj().T) for v in V.reshape(-1, *V.shape[-2:])] if V.size else []
+        self._factors = [getrf(v.conj().T)[:2] for v in V.reshape(-1, *V.shape[-2:])] if V.size else []
+        for lu, _ in self._factors:  # not by info, which names the first zero pivot only
+            lu[np.diag_indices_from(lu)] = np.where(lu.diagonal() == 0, np.finfo(V.dtype).eps ** 2, lu.diagonal())
 
     def _solve(self, X: Array, trans: int) -> Array:
         out: np.ndarray[Any, Any] = np.empty(X.shape, dtype=self._dtype)
@@ -30,8 +33,8 @@ class LUFactor:
             return out
         slices, columns = (x.reshape(-1, *x.shape[-2:]) for x in (out, X))  # of out a view: it is contiguous
         (getrs,) = get_lapack_funcs(("getrs",), dtype=self._dtype)  # not kept: it cannot be pickled with a result
-        for i, (lu, pivots, zero_pivot) in enumerate(self._factors):
-            slices[i] = np.nan if zero_pivot else getrs(lu, pivots, columns[i], trans=trans)[0]
+        for i, (lu, pivots) in enumerate(self._factors):
+            slices[i] = getrs(lu, pivots, columns[i], trans=trans)[0]
         return out
 
     def solve(self, X: Array, /) -> Array:

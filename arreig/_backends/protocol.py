@@ -6,7 +6,7 @@ from .._types import Array, EigPair
 
 
 class Factor(Protocol):
-    """A factorised V: solve often, factorise once. Where V is exactly singular the results are NaN."""
+    """A factorised V: solve often, factorise once. Where V is exactly singular the results are NaN, or huge."""
 
     def solve(self, X: Array, /) -> Array:
         """V^-1 X."""

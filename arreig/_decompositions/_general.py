@@ -69,9 +69,8 @@ class GeneralEigensystem(Eigensystem):
     def _inverse_adjoint(self) -> Array:
         xp = namespace(self.V)
         W = self.factor.inverse_adjoint()
-        return xp.where(
-            xp.isfinite(W), W, xp.nan
-        )  # NaN goes through NumPy's arithmetic without warnings, infinity does not
+        # Of a lost column: NaN goes through NumPy's arithmetic without warnings, infinity and what overflows to it do not.
+        return xp.where(xp.abs(W) < roundoff(W) ** -3, W, xp.nan)
 
     @cached_property
     def kappa(self) -> Array:
