@@ -24,7 +24,7 @@ from ._errors import InputError
 from ._types import Array
 
 _EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
-_SINGULAR = 1e-2
+_SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
 _SMOOTH = 1e3  # how much faster than w itself a smooth function of w may vary, relative to ||A||_F
 
 
@@ -162,7 +162,7 @@ class Mask(Degeneracy):
 class Broaden(Degeneracy):
     """Lorentzian broadening, ``F_ij = conj(d)/(|d|^2 + eps)`` with ``d = w_j - w_i``, for comparison with older codes.
 
-    It refuses nothing and is exact nowhere: wherever ``|d|^2`` is not large against `eps` the gradient is biased, also
+    It refuses no cluster and is exact nowhere: wherever ``|d|^2`` is not large against `eps` the gradient is biased, also
     for losses whose gradient exists.
 
     Parameters

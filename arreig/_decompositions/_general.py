@@ -13,7 +13,7 @@ from .._rules import eig as rules
 from .._types import Array, EigPair
 from . import _inputs, _reports
 from ._flags import Flag
-from ._system import Eigensystem, Result, bare, carried, resolve, same_dtype
+from ._system import Eigensystem, Result, bare, carried, resolve, same_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class GeneralEigensystem(Eigensystem):
         flags: list[Flag] = []
         A = _reports.tame("A", A, 2, flags)
         if own is not None:
-            same_dtype(_inputs.like("A", A, tuple(own.A.shape), own.A, complex_allowed=True, convert=False), own)
+            same_matrix(A, own)
             return own, [*flags, *own.mismatch(A, vectors)]
         if eigensystem is not None:
             if options.sort is not None:
@@ -76,10 +76,8 @@ class GeneralEigensystem(Eigensystem):
     def kappa(self) -> Array:
         xp = namespace(self.V)
         kappa = column_norm(self._inverse_adjoint) * column_norm(self.V)
-        useless = (
-            1 / roundoff(self.V) ** 2
-        )  # beyond any comparison made with it, and small enough not to overflow there
-        return xp.where(kappa > useless, useless, kappa)
+        most = roundoff(self.V) ** -2  # beyond all that it is compared with, and small enough not to overflow there
+        return xp.where(kappa > most, most, kappa)
 
     @cached_property
     def W(self) -> Array:

@@ -11,7 +11,7 @@ from .._rules import eigh as rules
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, Index
-from ._system import Eigensystem, Result, bare, carried, resolve, same_dtype
+from ._system import Eigensystem, Result, bare, carried, resolve, same_matrix
 
 
 def admit(A: Array) -> tuple[Array, Backend, list[Flag]]:
@@ -56,7 +56,7 @@ class HermitianEigensystem(Eigensystem):
             A, gauge, degeneracy, None, check, complex_vectors=is_complex(A), own=None if own is None else own.options
         )
         if own is not None:
-            same_dtype(_inputs.like("A", A, tuple(own.A.shape), own.A, complex_allowed=True, convert=False), own)
+            same_matrix(A, own)
             return own, [*flags, *own.mismatch(A, vectors)]
         if eigensystem is not None:
             w, V = bare(eigensystem, A, flags, complex_values=False, complex_vectors=is_complex(A))

@@ -32,9 +32,7 @@ def matrix(A: Array) -> tuple[Array, Backend]:
     return A, backend
 
 
-def like(
-    name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool, convert: bool = True
-) -> Array:
+def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool) -> Array:
     """X as an array of the given shape in A's library, device and precision, complex if that is allowed."""
     xp = _library(name, X)
     if xp is not namespace(A):
@@ -49,8 +47,6 @@ def like(
             f"{name} must be real, because A and what it belongs to are real; got {X.dtype}. Pass its real part, or A in a "
             f"complex dtype"
         )
-    if not convert:
-        return X
     real_dtype = xp.float32 if A.dtype in (xp.float32, xp.complex64) else xp.float64
     complex_dtype = xp.complex64 if real_dtype == xp.float32 else xp.complex128
     return xp.astype(X, complex_dtype if complex_allowed else real_dtype, copy=False)
@@ -74,12 +70,10 @@ def gauge(option: object, A: Array, *, complex_vectors: bool) -> Gauge:
     if isinstance(chosen, _gauge.Component) and n and not -n <= chosen.m < n:
         raise InputError(f"Component({chosen.m}) names no component of vectors of length {n}")
     if isinstance(chosen, _gauge.Functional):
-        shape = getattr(chosen.z, "shape", None)
-        if shape is not None and not _broadcasts(tuple(shape), tuple(A.shape[:-1])):
-            raise InputError(
-                f"Functional(z): z must have shape ({n},) or broadcast to {tuple(A.shape[:-1])}, got {tuple(shape)}"
-            )
-        like("Functional's z", chosen.z, shape or (), A, complex_allowed=complex_vectors)
+        shape, target = tuple(chosen.z.shape), tuple(A.shape[:-1])
+        if not _broadcasts(shape, target):
+            raise InputError(f"Functional(z): z must have shape ({n},) or broadcast to {target}, got {shape}")
+        like("Functional's z", chosen.z, shape, A, complex_allowed=complex_vectors)
     return chosen
 
 

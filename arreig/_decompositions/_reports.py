@@ -115,9 +115,9 @@ def lost_precision(where: Array) -> Flag:
 
     def report(batch: Index) -> Exception:
         return _errors.LostPrecisionError(
-            f"the gradient for A{member(batch).replace(' of', ' at')} is below rounding: its eigenvectors are so nearly linearly "
-            f"dependent, or its eigenvalues so close, that the terms through them cancel to less than two digits. Compute in "
-            f"double precision, leave the eigenpairs concerned out of the loss, or, if the loss is a function of the matrix (a "
+            f"the gradient for A{member(batch)} is below rounding: its eigenvectors are so nearly linearly dependent, or its "
+            f"eigenvalues so close, that the terms through them cancel to less than two digits. Compute in double precision if "
+            f"this is single, leave the eigenpairs concerned out of the loss, or, if the loss is a function of the matrix (a "
             f"trace, a power, an exponential), differentiate that without eigenvectors"
         )
 

@@ -113,8 +113,9 @@ class Result:
         return self
 
 
-def same_dtype(A: Array, own: Eigensystem) -> None:
-    """Refuse a result that decomposes a matrix of another dtype: the gradient would have that one."""
+def same_matrix(A: Array, own: Eigensystem) -> None:
+    """Refuse a result for a matrix of another library, device, shape or dtype: the gradient would have those."""
+    _inputs.like("A", A, tuple(own.A.shape), own.A, complex_allowed=True)
     if A.dtype != own.A.dtype:
         raise InputTypeError(
             f"A has dtype {A.dtype}, but the supplied result decomposes a matrix of dtype {own.A.dtype}; pass the matrix that "

@@ -105,7 +105,7 @@ def eig(
         - ``"raise"``: refuse cotangents that reach eigenvectors of the cluster or tell its eigenvalues apart.
         - ``"mask"``: exact for losses that depend on the cluster through its span and mean eigenvalue; others are refused
           where the cotangents show it (a necessary test).
-        - ``Broaden(eps)``: Lorentzian broadening, biased, never refused; for comparison with older codes.
+        - ``Broaden(eps)``: Lorentzian broadening, biased; refuses no cluster; for comparison with older codes.
     check : bool
         Read the checks of data (one synchronisation a call). Without, nothing is read, and a batch member for which an
         error would have been raised is NaN.

@@ -24,8 +24,8 @@ from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
 
-_DROWNED = 1e-2
-_MIXED = 1e-3
+_DROWNED = 1e-2  # least |gA| against its terms' rounding errors, for gradients of eigenvalues: two digits
+_MIXED = 1e-3  # largest residual of left vectors, relative to |A|; it was seen to be a tenth of the error or more
 
 Solve = Callable[[Array], Array]
 

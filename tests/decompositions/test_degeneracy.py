@@ -288,8 +288,9 @@ def test_eigenvalue_cotangents_that_cancel(lib: Any) -> None:
         np.testing.assert_allclose(host(arreig.eigvals_vjp(a, lib.array(np.ones(n)))), np.eye(n), atol=tolerance)
         gw = 2 * lib.xp.conj(arreig.eigvals(a))
         np.testing.assert_allclose(host(arreig.eigvals_vjp(a, gw)), 2 * A.T, atol=tolerance)
-    with pytest.raises(arreig.LostPrecisionError, match="below rounding"):
-        arreig.eigvals_vjp(lib.array(grcar(100)), lib.array(np.ones(100)))
+    batch = lib.array(np.stack([np.diag(np.arange(100.0)), grcar(100)]))
+    with pytest.raises(arreig.LostPrecisionError, match=r"for A of batch member \(1,\) is below rounding"):
+        arreig.eigvals_vjp(batch, lib.array(np.ones((2, 100))))
 
 
 def test_no_cotangent_no_refusal(lib: Any) -> None:
