@@ -116,7 +116,7 @@ def eigenvalue_vjp(
 
     Two digits at least are promised. The terms gw_j w_j v_j^H have the size kappa_j |gw_j|: what remains after they cancel must
     stand above u max_j kappa_j |gw_j|. And where other columns of V are dependent, rounding mixes their left vectors into w_j:
-    left_residual ``(..., n)`` = ||A^H w_j - conj(w_j) w_j||/||w_j||, seen to be as large, relative to ||A||, as the error.
+    left_residual ``(..., n)`` = ||A^H w_j - conj(w_j) w_j||/||w_j||, which follows the error.
     """
     xp = namespace(V)
     nothing = xp.all(gw == 0, axis=-1)[..., None, None]
