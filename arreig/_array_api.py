@@ -1,8 +1,7 @@
-"""The only door to array-api-compat and array-api-extra, and the few helpers that every layer shares."""
+"""The only door to array-api-compat, and the few helpers that every layer shares."""
 
 from array_api_compat import array_namespace as namespace
 from array_api_compat import device
-from array_api_extra import one_hot
 
 from ._types import Array
 
@@ -10,15 +9,18 @@ __all__ = [
     "adjoint",
     "column_dot",
     "column_norm",
+    "conj",
     "device",
+    "diagonal",
     "diagonal_matrix",
+    "first",
     "imag",
     "is_complex",
     "largest",
     "matrix_norm",
     "namespace",
     "nowhere",
-    "one_hot",
+    "on_diagonal",
     "promote_complex",
     "real",
     "relative_tolerance",
@@ -58,16 +60,21 @@ def relative_tolerance(x: Array) -> float:
     return 1e-3 if namespace(x).finfo(x.dtype).bits == 32 else 1e-6
 
 
+def conj(x: Array) -> Array:
+    """Complex conjugate, by the array's own method if it has one: array-api-compat's for torch copies, and has no vmap."""
+    method = getattr(x, "conj", None)
+    return namespace(x).conj(x) if method is None else method()
+
+
 def adjoint(X: Array) -> Array:
     """X^H."""
-    xp = namespace(X)
-    return xp.conj(xp.matrix_transpose(X))
+    return conj(X.mT)
 
 
 def column_dot(X: Array, Y: Array) -> Array:
     """x_j^H y_j for every column j."""
     xp = namespace(X, Y)
-    return xp.sum(xp.conj(X) * Y, axis=-2)
+    return xp.sum(conj(X) * Y, axis=-2)
 
 
 def nowhere(x: Array) -> Array:
@@ -76,11 +83,28 @@ def nowhere(x: Array) -> Array:
     return xp.zeros_like(x, dtype=xp.bool)
 
 
-def diagonal_matrix(x: Array) -> Array:
-    """Matrices (..., n, n) with diagonals x (..., n)."""
+def on_diagonal(x: Array) -> Array:
+    """Mask (n, n) of the diagonal, n the length of x's last axis."""
     xp = namespace(x)
     i = xp.arange(x.shape[-1], device=device(x))
-    return xp.where(i[:, None] == i[None, :], x[..., None, :], 0.0)
+    return i[:, None] == i[None, :]
+
+
+def diagonal(X: Array) -> Array:
+    """Diagonals (..., n) of matrices; torch's own, linalg.diagonal, cannot be vmapped."""
+    xp = namespace(X)
+    return xp.sum(xp.where(on_diagonal(X), X, 0.0), axis=-1)
+
+
+def diagonal_matrix(x: Array) -> Array:
+    """Matrices (..., n, n) with diagonals x (..., n)."""
+    return namespace(x).where(on_diagonal(x), x[..., None, :], 0.0)
+
+
+def first(where: Array) -> Array:
+    """Mask of the first True in every column (..., n, m) that has one."""
+    xp = namespace(where)
+    return where & (xp.cumulative_sum(xp.astype(where, xp.int64), axis=-2) == 1)
 
 
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:

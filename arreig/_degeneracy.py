@@ -19,7 +19,7 @@ from math import ceil, isfinite, log2
 from numbers import Real
 from typing import ClassVar, Literal, TypeAlias
 
-from ._array_api import device, largest, namespace, nowhere, relative_tolerance, roundoff
+from ._array_api import conj, largest, namespace, nowhere, on_diagonal, relative_tolerance, roundoff
 from ._errors import InputError
 from ._types import Array
 
@@ -49,7 +49,7 @@ def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> A
     rounding = _EQUAL * roundoff(w) * size
     resolution = xp.where(2 * residual > rounding, 2 * residual, rounding)
     close = xp.abs(gaps(w)) <= pair_kappa * resolution[..., None, None]
-    return close & ~_diagonal(close)
+    return close & ~on_diagonal(close)
 
 
 def numerically_singular(kappa: Array) -> Array:
@@ -60,7 +60,7 @@ def numerically_singular(kappa: Array) -> Array:
 def transitive_closure(equal: Array) -> Array:
     """Pairs linked by a chain of equal pairs: ceil(log2 n) squarings of the 0/1 matrix, no data-dependent shape."""
     xp = namespace(equal)
-    own = _diagonal(equal)
+    own = on_diagonal(equal)
     linked = equal | own
     for _ in range(ceil(log2(max(equal.shape[-1], 2)))):
         count = xp.astype(linked, xp.float32)
@@ -83,12 +83,6 @@ def varies(gw: Array, w: Array, kappa: Array, size: Array) -> Array:
     matters = ~(difference * pair_kappa <= relative_tolerance(w) * top)
     smooth = _SMOOTH * (roundoff(w) + relative)
     return matters & (difference > xp.where(smooth < 0.5, smooth, 0.5) * top)
-
-
-def _diagonal(pairs: Array) -> Array:
-    xp = namespace(pairs)
-    i = xp.arange(pairs.shape[-1], device=device(pairs))
-    return i[:, None] == i[None, :]
 
 
 def _inverse(d: Array) -> Array:
@@ -123,6 +117,13 @@ class Degeneracy(ABC):
     def refused_tangents(self, pairs: Array, /) -> Array:
         """Pairs whose tangents dV this policy cannot serve."""
         return nowhere(pairs)
+
+    def refused_second_derivatives(self, pairs: Array, /) -> Array:
+        """Pairs that keep a derivative from being differentiated again.
+
+        The rules' formulas hold where the eigenvalues of a cluster stay together; a derivative asks what happens if not.
+        """
+        return pairs
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,12 @@ class Broaden(Degeneracy):
         xp = namespace(w)
         d, r = gaps(w), self.eps**0.5
         m = xp.where(xp.abs(d) > r, xp.abs(d), r)
-        return xp.conj(d / m) / (xp.abs(d / m) ** 2 + (r / m) ** 2) / m
+        return conj(d / m) / (xp.abs(d / m) ** 2 + (r / m) ** 2) / m
 
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
+        return nowhere(pairs)
+
+    def refused_second_derivatives(self, pairs: Array, /) -> Array:
         return nowhere(pairs)
 
 

@@ -1,4 +1,8 @@
-"""Every exception and warning that arreig raises."""
+"""Every exception and warning that arreig raises, and how a warning is given."""
+
+import sys
+import warnings
+from types import FrameType
 
 
 class ArreigError(ValueError):
@@ -43,3 +47,19 @@ class LostPrecisionError(ArreigError):
 
 class GaugeTieWarning(UserWarning):
     """Two components of an eigenvector share the largest modulus, so the canonical gauge may jump between them."""
+
+
+class HostTransferWarning(UserWarning):
+    """Arrays of a GPU were decomposed on the host, because their library cannot do it there."""
+
+
+_INSIDE = {"arreig", "arreig_torch", "torch"}  # torch stands between an adapter and the core that it calls
+
+
+def warn(problem: Warning) -> None:
+    """Warn at the caller's line: the first frame outside the package, its adapters and what calls them back."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(problem, stacklevel=level)

@@ -27,13 +27,14 @@ from typing import Literal, TypeAlias
 from ._array_api import (
     column_dot,
     column_norm,
+    conj,
     device,
+    first,
     imag,
     is_complex,
     largest,
     namespace,
     nowhere,
-    one_hot,
     real,
     relative_tolerance,
     roundoff,
@@ -100,14 +101,10 @@ class Canonical(Gauge):
         return column_norm(V)
 
     def _anchor(self, V: Array) -> tuple[Array, Array]:
-        """One-hot mask of component k, the first within sqrt(u) of the largest, and v_k."""
+        """Mask of component k, the first within sqrt(u) of the largest, and v_k."""
         xp = namespace(V)
-        if V.shape[-1] == 0:
-            return V == 0, xp.sum(V, axis=-2)
         size = xp.abs(V)
-        leading = size >= (1 - roundoff(V) ** 0.5) * largest(size, -2)
-        k = xp.argmax(xp.astype(leading, xp.int8), axis=-2)
-        mask = one_hot(k, V.shape[-2], dtype=xp.bool, axis=-2)
+        mask = first(size >= (1 - roundoff(V) ** 0.5) * largest(size, -2))
         return mask, xp.sum(xp.where(mask, V, 0.0), axis=-2)
 
     def fix(self, V: Array, /) -> Array:
@@ -115,7 +112,7 @@ class Canonical(Gauge):
         V = V / _columns(_nonzero(column_norm(V)))
         mask, v_k = self._anchor(V)
         size = xp.abs(v_k)
-        V = V * _columns(xp.conj(v_k / _nonzero(size)))
+        V = V * _columns(conj(v_k / _nonzero(size)))
         return xp.where(mask, _columns(size), V)  # exactly real, where the product leaves a rounding error
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
@@ -133,7 +130,7 @@ class Canonical(Gauge):
         gh = gV - V * _columns(real(s) / _nonzero(column_norm(V) ** 2))
         if is_complex(V):
             mask, v_k = self._anchor(V)
-            gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(xp.conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
+            gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
         return gh
 
     def tie(self, V: Array, real_matrix: bool, /) -> Array:
@@ -190,7 +187,7 @@ class _Linear(Gauge):
 
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         s = column_dot(V, gV)
-        return gV - self._z(V) * _columns(s / _nonzero(namespace(V).conj(self.scale(V))))
+        return gV - self._z(V) * _columns(s / _nonzero(conj(self.scale(V))))
 
 
 @dataclass(frozen=True)
@@ -253,7 +250,7 @@ class Functional(_Linear):
 
     def __post_init__(self) -> None:
         try:
-            z = namespace(self.z).asarray(self.z, copy=True)
+            z = namespace(self.z).astype(self.z, self.z.dtype, copy=True)
         except TypeError:
             raise InputTypeError(
                 f"Functional(z) expects an array, of the library of the matrices it is for; got {self.z!r}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_strict_namespace, to_device
+from array_api_compat import is_array_api_strict_namespace, is_cupy_array, is_torch_array, to_device
 
 from ._array_api import namespace
 from ._types import Array
@@ -33,6 +33,8 @@ def host(x: Array) -> np.ndarray[Any, Any]:
     xp = namespace(x)
     if is_array_api_strict_namespace(xp):
         x = to_device(x, xp.Device("CPU_DEVICE"))
+    elif is_torch_array(x) or is_cupy_array(x):
+        x = to_device(x, "cpu")
     out = np.asarray(x)
     return out.astype(np.complex128 if np.iscomplexobj(out) else np.float64)
 

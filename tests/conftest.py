@@ -3,11 +3,20 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
+import array_api_compat.torch
 import array_api_strict
+import jax
 import numpy as np
 import pytest
+import torch
+
+from arreig import _capabilities
+
+jax.config.update("jax_enable_x64", True)
+torch.set_num_threads(1)  # a process per core runs tests, on small matrices
 
 
 @dataclass(frozen=True)
@@ -23,19 +32,48 @@ class Library:
         return self.xp.asarray(x.astype(dtype or x.dtype), device=self.device)
 
 
+def _cuda() -> Library:
+    if not torch.cuda.is_available():
+        raise RuntimeError("torch finds no CUDA device")
+    return Library(array_api_compat.torch, torch.device("cuda", torch.cuda.current_device()))
+
+
+def _cupy() -> Library:
+    cupy = import_module("cupy")
+    return Library(import_module("array_api_compat.cupy"), cupy.cuda.Device())  # the current one, if there is any
+
+
+def _jax_gpu() -> Library:
+    return Library(jax.numpy, jax.devices("gpu")[0])
+
+
 LIBRARIES = {
     "numpy": Library(np, "cpu"),
     "strict": Library(array_api_strict, array_api_strict.Device("CPU_DEVICE")),
     "strict-device1": Library(array_api_strict, array_api_strict.Device("device1")),
+    "torch": Library(array_api_compat.torch, torch.device("cpu")),
+    "jax": Library(jax.numpy, jax.devices("cpu")[0]),
 }
+ON_GPU = {"torch-cuda": _cuda, "cupy": _cupy, "jax-gpu": _jax_gpu}
 DTYPES = ("float64", "complex128", "float32", "complex64")
 BATCHES = ((), (3,), (2, 2))
 
+# JAX compiles every operation for every shape: where a test has many, a few minutes. It runs where a test asks for it.
+EAGER = [name for name in LIBRARIES if name != "jax"]
+EVERYWHERE = [*LIBRARIES, *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_GPU)]
 
-@pytest.fixture(params=LIBRARIES)
+
+@pytest.fixture(params=EAGER)
 def lib(request: pytest.FixtureRequest) -> Iterator[Library]:
     """A library, array-api-strict without boolean indexing and data-dependent shapes."""
-    library = LIBRARIES[request.param]
+    if request.param in ON_GPU:
+        try:
+            library = ON_GPU[request.param]()
+        except Exception as error:
+            title, functions, _ = _capabilities.LIBRARIES[request.param]
+            pytest.skip(f"{title} ({functions['eig'].untested}): {type(error).__name__}: {error}")
+    else:
+        library = LIBRARIES[request.param]
     strict = library.xp is array_api_strict
     flags = {"boolean_indexing": False, "data_dependent_shapes": False}
     with array_api_strict.ArrayAPIStrictFlags(**flags) if strict else nullcontext():

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arreig._backends import backend_for, lapack, standard
+from arreig._backends import backend_for
 from arreig.testing import host
 
 
@@ -17,7 +17,6 @@ def test_factor(lib: Any, shape: tuple[int, ...], name: str) -> None:
     X = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
     v, x = lib.array(V, name), lib.array(X, name)
     factor = backend_for(v).factorise(v)
-    assert type(factor) is (lapack.LUFactor if lib.xp is np else standard.SolveFactor)
     tolerance = {"rtol": 0, "atol": 1e-3 if name == "complex64" else 1e-11}
     adjoint = np.conj(np.swapaxes(V, -1, -2))
     np.testing.assert_allclose(V @ host(factor.solve(x)), X, **tolerance)

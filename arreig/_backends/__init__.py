@@ -1,9 +1,10 @@
 """Everything the array API standard cannot say, and the only place where libraries are told apart.
 
-A backend decomposes and factorises; it differentiates nothing. `backend_for(A)` chooses one by A's library.
+A backend decomposes and factorises; it differentiates nothing. `backend_for(A)` chooses one by A's library, and imports what
+it needs of that library then.
 """
 
-from array_api_compat import is_numpy_array
+from array_api_compat import is_cupy_array, is_jax_array, is_numpy_array, is_torch_array
 
 from .._types import Array
 from . import lapack, standard
@@ -14,4 +15,18 @@ __all__ = ["Backend", "Factor", "backend_for"]
 
 def backend_for(A: Array) -> Backend:
     """The backend of A's library."""
-    return lapack.BACKEND if is_numpy_array(A) else standard.BACKEND
+    if is_numpy_array(A):
+        return lapack.BACKEND
+    if is_torch_array(A):
+        from . import torch
+
+        return torch.BACKEND
+    if is_jax_array(A):
+        from . import jax
+
+        return jax.BACKEND
+    if is_cupy_array(A):
+        from . import cupy
+
+        return cupy.BACKEND
+    return standard.BACKEND

@@ -24,6 +24,12 @@ class Backend(Protocol):
     def admit(self, name: str, X: Array, /) -> Array:
         """X, the argument of that name, as the plain array that the library's linear algebra works on."""
 
+    def tracked(self, X: Array, /) -> str | None:
+        """If the library is recording what happens to X, to differentiate it: what to do instead of handing X to arreig."""
+
+    def readable(self, X: Array, /) -> bool:
+        """Whether X has numbers that Python can read: not so under a tracer."""
+
     def eig(self, A: Array, /) -> EigPair:
         """Eigenvalues and eigenvectors, both complex; conjugate pairs of a real A are neighbours, +imag first."""
 

@@ -38,6 +38,12 @@ class StandardBackend:
     def admit(self, name: str, X: Array, /) -> Array:
         return X
 
+    def tracked(self, X: Array, /) -> str | None:
+        return None
+
+    def readable(self, X: Array, /) -> bool:
+        return True
+
     def eig(self, A: Array, /) -> EigPair:
         # The standard promises no order; LAPACK, and what builds on it, returns pairs of a real A as the protocol asks.
         w, V = namespace(A).linalg.eig(A)

@@ -1,19 +1,16 @@
 """The one place where flags are read: it raises, warns, or, without checks, writes NaN."""
 
-import os
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
 from operator import or_
-from types import FrameType
 
 from .._array_api import namespace
+from .._backends import backend_for
+from .._errors import warn
 from .._types import Array
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 Index = tuple[int, ...]
 
 
@@ -34,11 +31,11 @@ class Flag:
 def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) -> tuple[Array, ...]:
     """Results as they are if nothing is flagged: one synchronisation.
 
-    With check the first error that is set is raised, after the warnings before it. Without, nothing is read: members of the
-    batch that an error names become NaN.
+    With check the first error that is set is raised, after the warnings before it. Without, or under a tracer, nothing is
+    read: members of the batch that an error names become NaN.
     """
     xp = namespace(*results)
-    if not check:
+    if not (check and readable(flags)):
         bad = failed(flags)
         return tuple(xp.where(xp.reshape(bad, (*bad.shape, *(1,) * (x.ndim - bad.ndim))), xp.nan, x) for x in results)
     if bool(xp.any(xp.stack([xp.any(flag.where) for flag in flags]))):
@@ -48,21 +45,28 @@ def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) ->
     return results
 
 
+def readable(flags: Sequence[Flag]) -> bool:
+    """Whether the flags have values, or a tracer stands for some of them."""
+    return all(backend_for(flag.where).readable(flag.where) for flag in flags)
+
+
 def failed(flags: Sequence[Flag]) -> Array:
     """Members of the batch ``(...)`` for which an error is flagged."""
-    members = [
-        namespace(flag.where).any(flag.where, axis=tuple(range(-flag.core, 0))) if flag.core else flag.where
-        for flag in flags
-        if not flag.warning
-    ]
-    return reduce(or_, members)
+    return reduce(or_, [any_last(flag.where, flag.core) for flag in flags if not flag.warning])
+
+
+def any_last(where: Array, axes: int) -> Array:
+    """Whether any is True over that many last axes; one after the other, for not every tracer takes several at once."""
+    for _ in range(axes):
+        where = namespace(where).any(where, axis=-1)
+    return where
 
 
 def _signal(flag: Flag) -> None:
     problem = flag.report(first(flag.where))
     if not isinstance(problem, Warning):
         raise problem
-    warnings.warn(problem, stacklevel=_outside())
+    warn(problem)
 
 
 def first(where: Array) -> Index:
@@ -74,12 +78,3 @@ def first(where: Array) -> Index:
         stride = prod(where.shape[axis + 1 :])
         index.append(flat // stride % size)
     return tuple(index)
-
-
-def _outside() -> int:
-    """Stack level, for warnings.warn called one level up, of the first frame outside the package."""
-    level = 1
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
-        level, frame = level + 1, frame.f_back
-    return level

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from .._array_api import adjoint, column_norm, imag, is_complex, namespace, promote_complex, real, roundoff
-from .._backends import Backend, Factor
+from .._array_api import adjoint, column_norm, conj, imag, is_complex, namespace, promote_complex, real, roundoff
+from .._backends import Factor, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._rules import eig as rules
@@ -19,8 +19,6 @@ from ._system import Eigensystem, Result, bare, carried, resolve, same_matrix
 @dataclass(frozen=True, eq=False)
 class GeneralEigensystem(Eigensystem):
     """Eigenvalues and right eigenvectors, both complex, and the factorised V."""
-
-    backend: Backend
 
     @classmethod
     def of(
@@ -39,6 +37,7 @@ class GeneralEigensystem(Eigensystem):
         vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters.
         """
         A, backend = _inputs.matrix(A)
+        _inputs.untracked("A", A)
         own = carried(eigensystem) if isinstance(eigensystem, GeneralResult) else None
         options = resolve(
             A, gauge, degeneracy, sort, check, complex_vectors=True, own=None if own is None else own.options
@@ -52,18 +51,18 @@ class GeneralEigensystem(Eigensystem):
             if options.sort is not None:
                 raise InputError("sort orders what arreig decomposes; a supplied (w, V) is taken in the order it has")
             w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True)
-            system = cls(A, w, V, options, backend, supplied=True)
+            system = cls(A, w, V, options, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors)], vectors)
         w, V = _sorted(backend.eig(A), options.sort, not is_complex(A))
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
             V = options.gauge.fix(V)
-        return cls(A, w, V, options, backend).admitted(flags, vectors)
+        return cls(A, w, V, options).admitted(flags, vectors)
 
     @cached_property
     def factor(self) -> Factor:
         """V factorised."""
-        return self.backend.factorise(self.V)
+        return backend_for(self.V).factorise(self.V)
 
     @cached_property
     def _inverse_adjoint(self) -> Array:
@@ -92,7 +91,7 @@ class GeneralEigensystem(Eigensystem):
         xp = namespace(self.V)
         norm = column_norm(self._inverse_adjoint)
         W = self._inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
-        return column_norm(adjoint(promote_complex(self.A)) @ W - W * xp.conj(self.w)[..., None, :])
+        return column_norm(adjoint(promote_complex(self.A)) @ W - W * conj(self.w)[..., None, :])
 
     @property
     def defective(self) -> Flag:

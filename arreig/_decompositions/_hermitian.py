@@ -17,6 +17,7 @@ from ._system import Eigensystem, Result, bare, carried, resolve, same_matrix
 def admit(A: Array) -> tuple[Array, Backend, list[Flag]]:
     """The Hermitian part of A, zero where A is not finite; its backend; what is wrong with A."""
     A, backend = _inputs.matrix(A)
+    _inputs.untracked("A", A)
     flags: list[Flag] = []
     A = _reports.tame("A", A, 2, flags)
     skew, size = matrix_norm(A - adjoint(A)), matrix_norm(A)

@@ -32,6 +32,16 @@ def matrix(A: Array) -> tuple[Array, Backend]:
     return A, backend
 
 
+def untracked(name: str, X: Array) -> None:
+    """Refuse X where its library expects to differentiate what arreig does with it."""
+    advice = backend_for(X).tracked(X)
+    if advice is not None:
+        raise InputTypeError(
+            f"{name} is tracked for differentiation, and arreig's functions return plain arrays, through which no derivative "
+            f"flows: {advice}"
+        )
+
+
 def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool) -> Array:
     """X as an array of the given shape in A's library, device and precision, complex if that is allowed."""
     xp = _library(name, X)
@@ -74,6 +84,7 @@ def gauge(option: object, A: Array, *, complex_vectors: bool) -> Gauge:
         if not _broadcasts(shape, target):
             raise InputError(f"Functional(z): z must have shape ({n},) or broadcast to {target}, got {shape}")
         like("Functional's z", chosen.z, shape, A, complex_allowed=complex_vectors)
+        untracked("Functional's z, which is held constant,", chosen.z)
     return chosen
 
 

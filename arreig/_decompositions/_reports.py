@@ -150,6 +150,17 @@ def split_eigenvalues(where: Array, w: Array) -> Flag:
     return degenerate(where, w, _EIGENVALUES_SPLIT)
 
 
+_SECOND = (
+    "The gradient exists there for this loss, but its derivative does not follow from w and V: inside a cluster it depends on "
+    "how fast the loss varies with each pair, which their cotangents do not tell. Second derivatives need separate eigenvalues"
+)
+
+
+def second_derivative(where: Array, w: Array) -> Flag:
+    """A derivative of a derivative at a cluster."""
+    return degenerate(where, w, _SECOND)
+
+
 def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
     """What the rule says of the cotangents of eigenvectors."""
 

@@ -12,7 +12,7 @@ from .._errors import ArreigError, InputError, InputTypeError
 from .._gauge import Gauge
 from .._types import Array
 from . import _inputs, _reports
-from ._flags import Flag, failed, settle
+from ._flags import Flag, any_last, failed, readable, settle
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Eigensystem(ABC):
     options: Options
     supplied: bool = field(default=False, kw_only=True)
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
+
+    @classmethod
+    def again(cls, A: Array, w: Array, V: Array, *, gauge: object, degeneracy: object, check: object) -> Self:
+        """An eigensystem that was admitted before, from its arrays, which may be tracked: nothing is decomposed or verified."""
+        return cls(A, w, V, resolve(A, gauge, degeneracy, None, check, complex_vectors=is_complex(V)))
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -90,7 +95,7 @@ class Eigensystem(ABC):
 
     def admitted(self, flags: list[Flag], vectors: bool) -> tuple[Self, list[Flag]]:
         """The system with the flags it came with; where they will not be read, its derivatives inherit them."""
-        if not self.options.check:
+        if not (self.options.check and readable(flags)):
             self = replace(self, failed=failed(flags))
         if vectors:
             flags = [*flags, _reports.gauge_tie(self.V, self.options.gauge, self.real_matrix)]
@@ -101,6 +106,15 @@ class Eigensystem(ABC):
         if self.failed is not None:
             flags = [*flags, Flag(self.failed, 0, RuntimeError)]  # not reported: there is no check here
         return settle(results, flags, check=self.options.check)
+
+
+def second_derivative(g: Array, pairs: Array, w: Array, *, check: bool) -> Array:
+    """g, what comes back through a derivative of the eigensystem or goes forward through it, unless a cluster forbids that.
+
+    pairs (..., n, n), as refused by `Degeneracy.refused_second_derivatives`; g (..., n) or (..., n, n).
+    """
+    moves = any_last(g != 0, g.ndim - w.ndim + 1)
+    return settle((g,), [_reports.second_derivative(pairs & moves[..., None, None], w)], check=check)[0]
 
 
 class Result:

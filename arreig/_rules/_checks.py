@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .._array_api import column_norm, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
+from .._array_api import column_norm, diagonal, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
 from .._degeneracy import Degeneracy, varies
 from .._gauge import Gauge
 from .._types import Array
@@ -58,7 +58,7 @@ def cotangent_flags(
     noise = _NOISE * n_u * (largest(v * g, -1)[..., 0] + largest(xp.abs(gw), -1)[..., 0] * size)
     asked = (reach > 0)[..., None, :] | (reach > 0)[..., :, None]
     scale = v[..., :, None] * g[..., None, :]
-    coupled = xp.abs(N) > relative_tolerance(V) * (scale + xp.matrix_transpose(scale)) + noise[..., None, None]
+    coupled = xp.abs(N) > relative_tolerance(V) * (scale + scale.mT) + noise[..., None, None]
     h = column_norm(gh)
     h = xp.where(h <= _NOISE * n_u * g, 0.0, h)  # the loss does not change with v_j: all of gh is rounding
     return CotangentFlags(
@@ -86,6 +86,6 @@ def split_tangents(P: Array, dA: Array, kappa: Array, pairs: Array) -> Array:
     """Pairs of a cluster C on which P_CC is no multiple of the identity: dA splits it, and dw is no function of dA alone."""
     xp = namespace(P)
     noise = _NOISE * P.shape[-1] * roundoff(P) * (kappa[..., None, :] + kappa[..., :, None])
-    diagonal = xp.linalg.diagonal(P)
-    apart = xp.maximum(xp.abs(P), xp.abs(diagonal[..., None, :] - diagonal[..., :, None]))
+    p = diagonal(P)
+    apart = xp.maximum(xp.abs(P), xp.abs(p[..., None, :] - p[..., :, None]))
     return pairs & (apart > noise * matrix_norm(dA)[..., None, None])

@@ -18,7 +18,18 @@ Boeddeker et al., arXiv:1701.00392, sec. 4.
 
 from collections.abc import Callable
 
-from .._array_api import adjoint, diagonal_matrix, largest, matrix_norm, namespace, promote_complex, real, roundoff
+from .._array_api import (
+    adjoint,
+    conj,
+    diagonal,
+    diagonal_matrix,
+    largest,
+    matrix_norm,
+    namespace,
+    promote_complex,
+    real,
+    roundoff,
+)
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
@@ -34,11 +45,10 @@ def jvp(
     dA: Array, w: Array, V: Array, /, *, pairs: Array, solve: Solve, gauge: Gauge, degeneracy: Degeneracy
 ) -> tuple[Array, Array, Array]:
     """dw, dV and the refused pairs; solve(X) = V^-1 X."""
-    xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
     P = solve(promote_complex(dA) @ V)
     U = V @ (F * P)
-    return xp.linalg.diagonal(P), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
+    return diagonal(P), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
 
 
 def vjp(
@@ -62,11 +72,10 @@ def vjp(
 
     solve_adjoint(X) = V^-H X, of whose columns W_norm has the norms; size = ||A||_F; reach: see `cotangent_flags`.
     """
-    xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
     gh = gauge.project_cotangent(V, gV)
     N = adjoint(V) @ gh
-    gP = diagonal_matrix(gw) + xp.conj(F) * N
+    gP = diagonal_matrix(gw) + conj(F) * N
     Y = solve_adjoint(gP)
     gA = Y @ adjoint(V)
     flags = cotangent_flags(
@@ -92,7 +101,7 @@ def vjp(
 def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array, solve: Solve) -> tuple[Array, Array]:
     """dw = diag P and the pairs that dA splits."""
     P = solve(promote_complex(dA) @ V)
-    return namespace(V).linalg.diagonal(P), split_tangents(P, dA, kappa, pairs)
+    return diagonal(P), split_tangents(P, dA, kappa, pairs)
 
 
 def eigenvalue_vjp(

@@ -15,7 +15,7 @@ eigh is taken as a function of (A + A^H)/2, so gA is its gradient in all entries
 Sources: as for eig; Giles (2008), sec. 3.1, and Seeger et al., arXiv:1710.08717, for the Hermitian case.
 """
 
-from .._array_api import adjoint, column_norm, diagonal_matrix, namespace, real
+from .._array_api import adjoint, column_norm, diagonal, diagonal_matrix, namespace, real
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
@@ -37,12 +37,11 @@ def jvp(
     dA: Array, w: Array, V: Array, /, *, pairs: Array, gauge: Gauge, degeneracy: Degeneracy
 ) -> tuple[Array, Array, Array]:
     """dw, dV and the refused pairs; of dA the Hermitian part counts."""
-    xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
     Q, r = _unitary(V)
     P = adjoint(Q) @ (hermitian_part(dA) @ Q)
     U = (Q @ (F * P)) * r
-    return real(xp.linalg.diagonal(P)), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
+    return real(diagonal(P)), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
 
 
 def vjp(
@@ -90,7 +89,7 @@ def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array) -> tup
     """dw = diag P and the pairs that dA splits."""
     dA, (Q, _) = hermitian_part(dA), _unitary(V)
     P = adjoint(Q) @ (dA @ Q)
-    return real(namespace(V).linalg.diagonal(P)), split_tangents(P, dA, kappa, pairs)
+    return real(diagonal(P)), split_tangents(P, dA, kappa, pairs)
 
 
 def eigenvalue_vjp(

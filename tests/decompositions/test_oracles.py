@@ -13,12 +13,19 @@ import pytest
 
 import arreig
 from arreig.testing import adjoint_defect, directional_difference, equation_defect, finite_differences, host, matching
+from tests.conftest import BATCHES, EAGER, ON_GPU
 
 N = 4
 Z = np.array([1.0, -0.4, 0.7, 0.9])
 GAUGES = ("canonical", "phase-free", "Component", "Functional")
 # Broaden with a vanishing eps is the plain rule; its bias at larger ones is tested with the degeneracies.
 DEGENERACIES = {"raise": "raise", "mask": "mask", "Broaden": arreig.Broaden(1e-24)}
+# Libraries with batch shapes; one shape for JAX, which compiles for each, and for a GPU.
+EAGERLY = [pytest.param(name, batch, id=f"{name}-{batch}") for name in EAGER for batch in BATCHES]
+ONCE = [
+    pytest.param("jax", (3,), id="jax"),
+    *(pytest.param(name, (3,), id=name, marks=pytest.mark.gpu) for name in ON_GPU),
+]
 # Gradients of matrices with gaps around 0.5 and condition numbers below 10; single precision has u = 6e-8.
 TOLERANCE = {"float64": 1e-8, "complex128": 1e-8, "float32": 2e-4, "complex64": 2e-4}
 
@@ -154,6 +161,7 @@ class Case:
 @pytest.mark.parametrize("degeneracy", DEGENERACIES)
 @pytest.mark.parametrize("gauge", GAUGES)
 @pytest.mark.parametrize("kind", ["eig", "eigh"])
+@pytest.mark.parametrize(("lib", "batch"), [*EAGERLY, *ONCE], indirect=["lib"])
 def test_oracles(
     lib: Any, dtype: str, batch: tuple[int, ...], kind: str, gauge: str, degeneracy: str, supplied: bool
 ) -> None:

@@ -1,0 +1,159 @@
+"""torch's side of a decomposition: what is saved, and which of arreig's rules answers which of torch's questions.
+
+The rules are made of differentiable operations on w and V, which are outputs of `Decomposition` themselves. So the backward
+of a backward, and the forward mode of either, is torch's own differentiation of the rule, which ends in `Decomposition` again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch.autograd import Function, forward_ad
+
+from arreig import Functional
+from arreig._decompositions._general import GeneralEigensystem
+from arreig._decompositions._hermitian import HermitianEigensystem
+from arreig._decompositions._system import second_derivative
+
+Tensor: TypeAlias = torch.Tensor
+Tensors: TypeAlias = tuple[Tensor, ...]
+System: TypeAlias = GeneralEigensystem | HermitianEigensystem
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Which decomposition, with which of arreig's options; vectors: whether V is for the user or only for derivatives."""
+
+    system: type[System]
+    gauge: Any = (
+        "canonical"  # the class Functional stands for Functional(z): z is a tensor, so torch has to be shown it
+    )
+    degeneracy: Any = "raise"
+    sort: Any = None
+    left: bool = False
+    check: bool = True
+    vectors: bool = True
+
+    def _options(self, z: Tensor | None) -> dict[str, Any]:
+        gauge = self.gauge if z is None else Functional(z)
+        return {"gauge": gauge, "degeneracy": self.degeneracy, "check": self.check}
+
+    def decompose(self, A: Tensor, z: Tensor | None) -> Tensors:
+        """w, V and, for left, W."""
+        options = self._options(z) | {"vectors": self.vectors}
+        if self.system is HermitianEigensystem:
+            system, flags = HermitianEigensystem.of(A, **options)
+            return system.settle((system.w, system.V), flags)
+        general, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
+        if self.left:
+            return general.settle((general.w, general.V, general.W), [*flags, general.defective])
+        return general.settle((general.w, general.V), flags)
+
+    def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor) -> System:
+        """The eigensystem of an earlier call of `decompose`."""
+        return self.system.again(A, w, V, **self._options(z))
+
+    def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensor:
+        """gA."""
+        if isinstance(system, HermitianEigensystem):
+            return system.vjp(gV, gw)  # type: ignore[no-any-return]
+        return system.vjp(gV, gw, gW)  # type: ignore[no-any-return]
+
+    def jvp(self, system: System, dA: Tensor) -> Tensors:
+        """dw, dV and, for left, dW."""
+        if not self.vectors:
+            # dV is there for second derivatives alone: where it does not exist, it must not keep dw from existing.
+            silent = replace(system, options=replace(system.options, check=False))
+            return system.eigenvalue_jvp(dA), replace(self, vectors=True).jvp(silent, dA)[1]
+        return system.jvp(dA) if isinstance(system, HermitianEigensystem) else system.jvp(dA, self.left)
+
+
+@contextmanager
+def full_precision(x: Tensor) -> Iterator[None]:
+    """Autocast switched off: it would compute matrix products in half precision, and no eigensolver takes that."""
+    if torch.amp.is_autocast_available(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            yield
+    else:
+        yield
+
+
+class Decomposition(Function):
+    """A, z -> w, V and, for left, W."""
+
+    @staticmethod
+    def forward(A: Tensor, z: Tensor | None, problem: Problem) -> Tensors:
+        return problem.decompose(A.detach(), z)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
+        A, z, ctx.problem = inputs
+        ctx.save_for_backward(A, z, *output[:2])
+        ctx.save_for_forward(A, z, *output[:2])
+        ctx.set_materialize_grads(False)  # None, the absence of a loss on V, has a rule of its own
+
+    @staticmethod
+    def backward(
+        ctx: Any, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None = None
+    ) -> tuple[Tensor | None, None, None]:
+        if gw is None and gV is None and gW is None:
+            return None, None, None
+        A, z, w, V = ctx.saved_tensors
+        with full_precision(V):
+            system = ctx.problem.again(A, z, w, V)
+            gA = ctx.problem.vjp(system, gw, gV, gW)
+            return _guarded(gA, system), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dA: Tensor, *_: None) -> Tensors:
+        A, z, w, V = ctx.saved_tensors
+        # torch runs this with forward mode off, so that an outer forward derivative of this one would silently be zero.
+        with full_precision(V), forward_ad._set_fwd_grad_enabled(True):
+            system = ctx.problem.again(A, z, w, V)
+            return tuple(_guarded(x, system) for x in ctx.problem.jvp(system, dA))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, int | None, None], A: Tensor, z: Tensor | None, problem: Problem
+    ) -> tuple[Tensors, tuple[int, ...]]:
+        A_dim, z_dim, _ = in_dims
+        A = A.expand(info.batch_size, *A.shape) if A_dim is None else A.movedim(A_dim, 0)
+        if z is not None and z_dim is not None:
+            z = z.movedim(z_dim, 0)
+            z = z.reshape(len(z), *(1,) * (A.ndim - 1 - z.ndim), *z.shape[1:])
+        out = Decomposition.apply(A, z, problem)  # type: ignore[no-untyped-call]
+        return out, (0,) * len(out)
+
+
+class _Once(Function):
+    """x, whose derivative is refused where eigenvalues are degenerate: x is a derivative itself."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, pairs: Tensor, w: Tensor, check: bool) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, pairs, w, ctx.check = inputs
+        ctx.save_for_backward(pairs, w)
+        ctx.save_for_forward(pairs, w)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+        return second_derivative(g, *ctx.saved_tensors, check=ctx.check), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor, *_: Tensor | None) -> Tensor:
+        with forward_ad._set_fwd_grad_enabled(True):  # as in Decomposition.jvp
+            return second_derivative(dx, *ctx.saved_tensors, check=ctx.check)  # type: ignore[no-any-return]
+
+
+def _guarded(x: Tensor, system: System) -> Tensor:
+    options = system.options
+    pairs = options.degeneracy.refused_second_derivatives(system.pairs)
+    guarded: Tensor = _Once.apply(x, pairs, system.w.detach(), options.check)  # type: ignore[no-untyped-call]
+    return guarded

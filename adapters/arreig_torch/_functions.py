@@ -1,0 +1,227 @@
+"""The public functions: torch's tensors and modes in, arreig's options on, torch.autograd's function called."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, overload
+
+import torch
+
+from arreig import Functional, InputTypeError
+from arreig._decompositions import _inputs
+from arreig._decompositions._general import GeneralEigensystem
+from arreig._decompositions._hermitian import HermitianEigensystem
+from arreig._degeneracy import DegeneracyOption
+from arreig._gauge import GaugeOption
+from arreig._types import EigPair, EigTriple, SortOption
+
+from ._autograd import Decomposition, Problem, Tensor, Tensors, full_precision
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _eager(function: F) -> F:
+    """Keep torch.compile out: it breaks its graph here, and says why where it may not."""
+    reason = "arreig_torch runs eagerly: it reads the numbers that it has computed, to check them"
+    return torch.compiler.disable(function, reason=reason)  # type: ignore[no-any-return]
+
+
+def _decompose(A: Tensor, problem: Problem) -> Tensors:
+    if not isinstance(A, Tensor):
+        raise InputTypeError(
+            f"A must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
+        )
+    if A.dtype in (torch.float16, torch.bfloat16) and torch.is_autocast_enabled(A.device.type):
+        A = A.float()
+    A, _ = _inputs.matrix(A)
+    z = None
+    if isinstance(problem.gauge, Functional):
+        _inputs.gauge(problem.gauge, A, complex_vectors=problem.system is GeneralEigensystem or A.is_complex())
+        z = problem.gauge.z
+    with full_precision(A):
+        out: Tensors = Decomposition.apply(A, z, problem)  # type: ignore[no-untyped-call]
+    return out
+
+
+@overload
+def eig(
+    A: Tensor,
+    /,
+    *,
+    gauge: GaugeOption = ...,
+    sort: SortOption = ...,
+    left: Literal[False] = ...,
+    degeneracy: DegeneracyOption = ...,
+    check: bool = ...,
+) -> EigPair: ...
+@overload
+def eig(
+    A: Tensor,
+    /,
+    *,
+    gauge: GaugeOption = ...,
+    sort: SortOption = ...,
+    left: Literal[True],
+    degeneracy: DegeneracyOption = ...,
+    check: bool = ...,
+) -> EigTriple: ...
+@overload
+def eig(
+    A: Tensor,
+    /,
+    *,
+    gauge: GaugeOption = ...,
+    sort: SortOption = ...,
+    left: bool,
+    degeneracy: DegeneracyOption = ...,
+    check: bool = ...,
+) -> EigPair | EigTriple: ...
+@_eager
+def eig(
+    A: Tensor,
+    /,
+    *,
+    gauge: GaugeOption = "canonical",
+    sort: SortOption = None,
+    left: bool = False,
+    degeneracy: DegeneracyOption = "raise",
+    check: bool = True,
+) -> EigPair | EigTriple:
+    r"""Eigenvalues and eigenvectors of a general matrix, ``A V = V diag(w)``, for torch to differentiate.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+        float32, float64, complex64 or complex128, on any device. Half precision is converted to float32 under autocast and
+        refused otherwise.
+    gauge, sort, left, degeneracy, check
+        As for `arreig.eig`, with the same effect on derivatives. ``gauge="phase-free"`` is torch's own contract, with a
+        relative test in place of torch's absolute one. The z of `Functional` is held constant and must not require a gradient.
+
+    Returns
+    -------
+    EigPair or EigTriple
+        NamedTuple ``(eigenvalues, eigenvectors)``, shapes (..., n) and (..., n, n), always complex; with ``left=True`` a
+        third, ``left_eigenvectors``, ``W = V^-H``.
+
+    Raises
+    ------
+    InputError, NonFiniteError, GaugeError, DefectiveMatrixError
+        As for `arreig.eig`, when it is called.
+    DegenerateEigenvaluesError, DefectiveMatrixError, GaugeDependentLossError, LostPrecisionError, NonFiniteError
+        As for `arreig.eig_vjp` and `arreig.eig_jvp`, from the backward or forward derivative: where the loss has no gradient.
+
+    Warns
+    -----
+    GaugeTieWarning
+        As for `arreig.eig`.
+
+    See Also
+    --------
+    arreig.eig, arreig.eig_vjp : the same on arrays of any library, with the formulas and their sources.
+
+    Examples
+    --------
+    A loss that depends on the phase of an eigenvector, with its gradient in the canonical gauge:
+
+    >>> import torch, arreig_torch
+    >>> A = torch.tensor([[1.0, 2.0], [-3.0, 0.5]], dtype=torch.float64, requires_grad=True)
+    >>> w, V = arreig_torch.eig(A)
+    >>> (V[:, 0] ** 2).sum().real.backward()
+    >>> A.grad
+    tensor([[ 0.0333, -0.2417],
+            [-0.1556, -0.0333]], dtype=torch.float64)
+    """
+    _inputs.switch("left", left)
+    problem = Problem(GeneralEigensystem, gauge=gauge, sort=sort, left=left, degeneracy=degeneracy, check=check)
+    out = _decompose(A, problem)
+    return EigTriple(*out) if left else EigPair(*out)
+
+
+@_eager
+def eigh(
+    A: Tensor,
+    /,
+    *,
+    gauge: GaugeOption = "canonical",
+    degeneracy: DegeneracyOption = "raise",
+    check: bool = True,
+) -> EigPair:
+    """Eigenvalues and orthogonal eigenvectors of a Hermitian matrix, for torch to differentiate.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+        As for `eig`, and Hermitian up to ``|A - A^H|_F <= sqrt(u) |A|_F``: what is decomposed and differentiated is
+        ``(A + A^H)/2``, where `torch.linalg.eigh` reads one triangle.
+    gauge, degeneracy, check
+        As for `arreig.eigh`.
+
+    Returns
+    -------
+    EigPair
+        NamedTuple ``(eigenvalues, eigenvectors)``, shapes (..., n) and (..., n, n): real eigenvalues in ascending order,
+        vectors as columns in the dtype of A.
+
+    Raises
+    ------
+    InputError, NonFiniteError, GaugeError
+        As for `arreig.eigh`, when it is called.
+    DegenerateEigenvaluesError, GaugeDependentLossError, LostPrecisionError, NonFiniteError
+        As for `arreig.eigh_vjp` and `arreig.eigh_jvp`, from the backward or forward derivative.
+
+    Warns
+    -----
+    GaugeTieWarning
+        As for `arreig.eigh`.
+    """
+    return EigPair(*_decompose(A, Problem(HermitianEigensystem, gauge=gauge, degeneracy=degeneracy, check=check)))
+
+
+@_eager
+def eigvals(A: Tensor, /, *, sort: SortOption = None, check: bool = True) -> Tensor:
+    """Eigenvalues of a general matrix, for torch to differentiate.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+        As for `eig`.
+    sort, check
+        As for `arreig.eigvals`.
+
+    Returns
+    -------
+    Tensor, shape (..., n)
+        Complex, the same numbers in the same order as ``eig(A).eigenvalues``.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As for `arreig.eigvals`, when it is called.
+    DegenerateEigenvaluesError, DefectiveMatrixError, LostPrecisionError, NonFiniteError
+        As for `arreig.eigvals_vjp` and `arreig.eigvals_jvp`, from the backward or forward derivative.
+    """
+    return _decompose(A, Problem(GeneralEigensystem, sort=sort, check=check, vectors=False))[0]
+
+
+@_eager
+def eigvalsh(A: Tensor, /, *, check: bool = True) -> Tensor:
+    """Eigenvalues of a Hermitian matrix, real, in ascending order, for torch to differentiate.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+        As for `eigh`.
+    check : bool
+        As for `arreig.eigvalsh`.
+
+    Returns
+    -------
+    Tensor, shape (..., n)
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As for `arreig.eigvalsh`, when it is called.
+    DegenerateEigenvaluesError, NonFiniteError
+        As for `arreig.eigvalsh_vjp` and `arreig.eigvalsh_jvp`, from the backward or forward derivative.
+    """
+    return _decompose(A, Problem(HermitianEigensystem, check=check, vectors=False))[0]

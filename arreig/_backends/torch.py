@@ -1,0 +1,89 @@
+"""torch tensors: an LU factorisation that is kept, and what autograd, vmap and fake tensors make of a tensor."""
+
+import torch
+from torch._C import _functorch  # torch has no public way to ask whether a tensor is wrapped by vmap or grad
+from torch._subclasses import FakeTensor
+from torch.autograd import forward_ad
+
+from .._array_api import adjoint, diagonal_matrix, real
+from .._errors import InputTypeError
+from .._types import Array
+from .protocol import Factor
+from .standard import StandardBackend
+
+
+class LUFactor:
+    """P L U = V^H, of V^H and with tiny numbers for vanishing pivots, for the reasons given in `lapack.LUFactor`.
+
+    Every step can be differentiated, for second derivatives, and vmapped. linalg.lu_solve is not used: in torch 2.13 it is
+    wrong where a batch of factors is broadcast against a larger one of right-hand sides, as vmap over these alone does.
+    """
+
+    def __init__(self, V: Array) -> None:
+        self._like = V
+        lu, pivots, _ = torch.linalg.lu_factor_ex(adjoint(V))
+        P, self._L, U = torch.lu_unpack(lu, pivots)
+        zero = torch.diagonal(U, dim1=-2, dim2=-1) == 0
+        self._U = U + diagonal_matrix(zero.to(U.dtype) * torch.finfo(U.dtype).eps ** 2)
+        rows = torch.arange(V.shape[-1], device=V.device)
+        self._permutation = (real(P).to(rows.dtype) * rows[:, None]).sum(-2)
+
+    def solve(self, X: Array, /) -> Array:
+        y = torch.linalg.solve_triangular(adjoint(self._U), X, upper=False)
+        y = torch.linalg.solve_triangular(adjoint(self._L), y, upper=True, unitriangular=True)
+        return torch.take_along_dim(y, self._permutation.argsort(-1)[..., None], -2)
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        y = torch.take_along_dim(X, self._permutation[..., None], -2)
+        y = torch.linalg.solve_triangular(self._L, y, upper=False, unitriangular=True)
+        return torch.linalg.solve_triangular(self._U, y, upper=True)
+
+    def inverse_adjoint(self) -> Array:
+        return self.solve_adjoint(torch.eye(self._like.shape[-1]).to(self._like).expand(self._like.shape))
+
+
+class TorchBackend(StandardBackend):
+    """torch, on any of its devices."""
+
+    def admit(self, name: str, X: Array, /) -> Array:
+        """X, if its layout is strided."""
+        if X.layout != torch.strided:
+            raise InputTypeError(f"{name} must be a dense tensor, got layout {X.layout}; convert it with to_dense()")
+        return X
+
+    def tracked(self, X: Array, /) -> str | None:
+        tracked = any(
+            (x.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(x).tangent is not None
+            for x in _layers(X)
+            if not _is_batched(x)
+        )
+        return (
+            "use the function of arreig_torch, which torch differentiates, or pass a detach()ed tensor"
+            if tracked
+            else None
+        )
+
+    def readable(self, X: Array, /) -> bool:
+        return not (
+            torch.compiler.is_compiling()
+            or any(_is_batched(x) or isinstance(x, FakeTensor) or x.is_meta for x in _layers(X))
+        )
+
+    def factorise(self, V: Array, /) -> Factor:
+        return LUFactor(V)
+
+
+def _is_batched(x: Array) -> bool:
+    """Whether x is the tensor of a vmap, of torch.func's or of the older one behind autograd.grad(is_grads_batched=True)."""
+    return bool(_functorch.is_batchedtensor(x) or _functorch.is_legacy_batchedtensor(x))
+
+
+def _layers(X: Array) -> list[Array]:
+    """X and the tensors inside it that torch.func's transforms have wrapped, one a level."""
+    layers = [X]
+    while _functorch.is_functorch_wrapped_tensor(layers[-1]):
+        layers.append(_functorch.get_unwrapped(layers[-1]))
+    return layers
+
+
+BACKEND = TorchBackend()

@@ -1,0 +1,251 @@
+"""The CuPy backend where there is CuPy but no GPU: signatures, and its logic on NumPy arrays that pass for CuPy's."""
+
+import ast
+import importlib
+import inspect
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import arreig
+from arreig._errors import HostTransferWarning, InputError
+
+MAJOR = int(pytest.importorskip("cupy").__version__.split(".")[0])
+ROOT = Path(arreig.__file__).parent
+xp = importlib.import_module("array_api_compat.cupy")
+backend = importlib.import_module("arreig._backends.cupy")
+
+
+def calls() -> set[tuple[str, int, tuple[str, ...]]]:
+    """(function, number of positional arguments, keywords) of every call on a namespace in the core."""
+    found = set()
+    for path in ROOT.rglob("*.py"):
+        if path.name == "testing.py" or path.stem in ("torch", "jax", "cupy", "lapack"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                name, owner = node.func.attr, node.func.value
+                if isinstance(owner, ast.Attribute) and owner.attr == "linalg":
+                    name, owner = f"linalg.{name}", owner.value
+                if ast.unparse(owner) == "xp" or ast.unparse(owner).startswith("namespace("):
+                    found.add((name, len(node.args), tuple(k.arg for k in node.keywords if k.arg)))
+    return found
+
+
+@pytest.mark.parametrize("call", sorted(calls()), ids=str)
+def test_the_core_calls_what_cupy_has(call: tuple[str, int, tuple[str, ...]]) -> None:
+    name, positional, keywords = call
+    if name == "linalg.eig" and MAJOR < 14:
+        pytest.skip("what the backend is for")
+    function: Any = xp
+    for part in name.split("."):
+        function = getattr(function, part)
+    if type(function).__name__ == "ufunc":  # has no signature
+        assert (function.nin, keywords) == (positional, ())
+    else:
+        inspect.signature(function).bind(*[None] * positional, **dict.fromkeys(keywords))
+
+
+def test_the_core_names_only_constants_that_cupy_has() -> None:
+    for name in ("nan", "inf", "bool", "int8", "int64", "float32", "float64", "complex64", "complex128"):
+        assert hasattr(xp, name)
+    assert xp.finfo(xp.complex64).bits == 32
+    assert xp.isdtype(np.dtype("complex64"), "complex floating")
+    assert not xp.isdtype(np.dtype("float32"), "complex floating")
+
+
+def test_what_the_backend_asks_of_cupy() -> None:
+    import cupy
+    import cupyx
+
+    assert not cupy.cuda.runtime.is_hip
+    assert callable(cupy.cuda.runtime.getDevice)
+    assert callable(cupy.ndarray.get)
+    assert list(Path(cupyx.__file__).parent.glob("cusolver.*"))  # cannot be imported without cuSOLVER
+    assert hasattr(cupy.linalg, "eig") == (MAJOR >= 14)
+
+
+class Device:
+    """A CUDA device; which one is current is kept in `Device.current`."""
+
+    current = 0
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        self._before.append(Device.current)
+        Device.current = self.id
+
+    def __exit__(self, *_: object) -> None:
+        Device.current = self._before.pop()
+
+
+class Fake(np.ndarray[Any, Any]):
+    """An array that passes for CuPy's; counts how often it was copied to the host."""
+
+    device = Device(0)
+    gets = 0
+
+    def get(self) -> np.ndarray[Any, Any]:
+        Fake.gets += 1
+        return self.view(np.ndarray)
+
+
+def fake(x: Any) -> Fake:
+    return np.array(x).view(Fake)
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """CuPy 14 with cuSOLVER 11.7, to be changed by a test."""
+
+    def getDevice() -> int:
+        return Device.current
+
+    def asarray(x: Any) -> Fake:
+        out = fake(x)
+        out.device = Device(Device.current)
+        return out
+
+    module = SimpleNamespace(
+        __version__="14.2.0",
+        asarray=asarray,
+        linalg=SimpleNamespace(eig=np.linalg.eig),
+        cuda=SimpleNamespace(
+            runtime=SimpleNamespace(is_hip=False, getDevice=getDevice),
+            cusolver=SimpleNamespace(_getVersion=lambda: (11, 7, 1)),
+        ),
+    )
+    cusolver = ModuleType("cupyx.cusolver")
+    cusolver.check_availability = lambda name: name == "geev" and module.cuda.cusolver._getVersion() >= (11, 7, 0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(backend, "cupy", module)
+    monkeypatch.setitem(sys.modules, "cupyx.cusolver", cusolver)
+    monkeypatch.setattr(Fake, "gets", 0)
+    monkeypatch.setattr(Device, "current", 0)
+    for function in (backend.lacking, backend._warn_once):
+        function.cache_clear()
+    yield module
+    for function in (backend.lacking, backend._warn_once):
+        function.cache_clear()
+
+
+def old_cupy(cupy: SimpleNamespace) -> None:
+    cupy.__version__ = "13.6.0"
+    del cupy.linalg.eig
+
+
+def old_cusolver(cupy: SimpleNamespace) -> None:
+    cupy.cuda.cusolver._getVersion = lambda: (11, 6, 4)
+
+
+def rocm(cupy: SimpleNamespace) -> None:
+    cupy.cuda.runtime.is_hip = True
+
+
+LACKING = {
+    old_cupy: "needs CuPy 14, found 13.6.0",
+    old_cusolver: "needs cuSOLVER 11.7 .* found 11.6.4",
+    rocm: "needs CUDA, found ROCm",
+}
+ROTATION = [[0.0, -1.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "complex64", "complex128"])
+def test_native(cupy: SimpleNamespace, name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        w, V = backend.BACKEND.eig(fake(np.diag([1.0, 2.0]).astype(name)))
+    assert Fake.gets == 0
+    assert w.dtype == V.dtype == np.result_type(name, np.complex64)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 3), (2, 0, 0), (0, 0)], ids=str)
+@pytest.mark.parametrize("lack", [None, *LACKING])
+@pytest.mark.parametrize("name", ["float32", "complex128"])
+def test_empty(cupy: SimpleNamespace, shape: tuple[int, ...], lack: Any, name: str) -> None:
+    """Nothing to decompose: complex whatever CuPy gives (real for real), and no warning, for nothing is copied."""
+    if lack:
+        lack(cupy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        w, V = backend.BACKEND.eig(fake(np.empty(shape, name)))
+    assert (w.shape, V.shape) == (shape[:-1], shape)
+    assert w.dtype == V.dtype == np.result_type(name, np.complex64)
+
+
+@pytest.mark.parametrize("lack", LACKING)
+@pytest.mark.parametrize("name", ["float32", "float64", "complex64", "complex128"])
+def test_host(cupy: SimpleNamespace, lack: Any, name: str) -> None:
+    lack(cupy)
+    A = fake(np.stack([ROTATION, np.diag([1.0, 2.0])]).astype(name))
+    with pytest.warns(HostTransferWarning, match=LACKING[lack]) as caught:
+        w, V = backend.BACKEND.eig(A)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__  # the caller's line, not the library's
+    assert Fake.gets == 1
+    assert w.dtype == V.dtype == np.result_type(name, np.complex64)
+    np.testing.assert_allclose(A @ V, V * w[..., None, :], atol=1e-6)
+    if not name.startswith("complex"):
+        assert w[0, 0].imag > 0
+
+
+def test_real_eigenvalues_come_back_complex(cupy: SimpleNamespace) -> None:
+    old_cupy(cupy)
+    with pytest.warns(HostTransferWarning):
+        w, V = backend.BACKEND.eig(fake(np.diag([1.0, 2.0])))
+    assert w.dtype == V.dtype == np.complex128
+
+
+def test_warns_once(cupy: SimpleNamespace) -> None:
+    old_cupy(cupy)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            backend.BACKEND.eig(fake(ROTATION))
+    assert [c.category for c in caught] == [HostTransferWarning]
+    assert Fake.gets == 3
+
+
+def test_result_is_on_the_device_of_A(cupy: SimpleNamespace) -> None:
+    old_cupy(cupy)
+    A = fake(ROTATION)
+    A.device = Device(1)
+    seen = []
+    original = cupy.asarray
+    cupy.asarray = lambda x: seen.append(Device.current) or original(x)
+    with pytest.warns(HostTransferWarning):
+        backend.BACKEND.eig(A)
+    assert seen == [1, 1]
+    assert Device.current == 0
+
+
+def test_another_device_than_the_current_one_is_refused(cupy: SimpleNamespace) -> None:
+    A = fake(ROTATION)
+    assert backend.BACKEND.admit("A", A) is A
+    Device.current = 1
+    with pytest.raises(InputError, match=r"A is on CUDA device 0, .* which is 1; .*with A\.device:"):
+        backend.BACKEND.admit("A", A)
+
+
+def test_a_missing_library_is_cupys_to_report(cupy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a reason to work on the host: eigh and solve would fail as well."""
+    monkeypatch.setitem(sys.modules, "cupyx.cusolver", None)
+    with pytest.raises(ImportError):
+        backend.BACKEND.eig(fake(ROTATION))
+    assert Fake.gets == 0
+
+
+def test_eigh_stays_where_it_is(cupy: SimpleNamespace) -> None:
+    old_cupy(cupy)
+    for shape in ((2, 2), (0, 2, 2), (3, 0, 0)):
+        w, V = backend.BACKEND.eigh(fake(np.zeros(shape)))
+        assert w.shape == backend.BACKEND.eigvalsh(fake(np.zeros(shape))).shape == shape[:-1]
+    assert Fake.gets == 0
