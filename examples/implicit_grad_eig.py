@@ -20,10 +20,16 @@ so gA = -sum_j u_j v_j^H, of which a real A takes the real part. arreig computes
 
 The widely copied system A - diag(w) is another one: column j of A dV - dV diag(w) is (A - w_j I) dv_j, whereas diag(w) dV
 scales the rows of dV. And no check along the identity finds that: A + t I has the eigenvectors of A for every t.
+
+In torch, `.backward()` of the same loss on V = arreig_torch.eig(A).eigenvectors is all there is to do: torch's gV is the one
+above, and so is gA. torch.linalg.eig has the same vectors for a real A, up to order and sign, as LAPACK makes the largest
+component real. But its backward takes the phase as open: it refuses a loss with Im(v_j^H gv_j) above 0.01 for some j.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import partial
+from textwrap import shorten
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +38,8 @@ import arreig
 from arreig.testing import directional_difference, finite_differences
 
 Array: TypeAlias = NDArray[Any]
-Loss: TypeAlias = Callable[[Array], Any]  # (..., n, n) -> real (...), one number a matrix
+Tensor: TypeAlias = Any  # torch.Tensor; torch may be missing
+Loss: TypeAlias = Callable[[Any], Any]  # arrays or tensors, (..., n, n) -> real (...), one number a matrix
 
 
 def decomposition(A: Array) -> arreig.EigResult:
@@ -86,7 +93,17 @@ def deviation(g: Array, reference: Array) -> float:
     return float(np.abs(g - reference).max() / np.abs(reference).max())
 
 
-def problems() -> dict[str, tuple[Array, Loss]]:
+def loss_of_real_part(V: Any, weights: Any) -> Any:
+    """sum(weights * V.real**2), of arrays or tensors."""
+    return (weights * V.real**2).sum((-2, -1))
+
+
+def loss_of_distance(V: Any, weights: Any, target: Any) -> Any:
+    """sum(weights * abs(V - target)**2), of arrays or tensors."""
+    return (weights * abs(V - target) ** 2).sum((-2, -1))
+
+
+def problems() -> dict[str, tuple[Array, "partial[Any]"]]:
     """Matrices with a loss: a real spectrum and a loss on V.real, and complex pairs and a loss on all of V."""
     rng = np.random.default_rng(2)
     weights, S = rng.standard_normal((2, 4, 4))
@@ -94,12 +111,80 @@ def problems() -> dict[str, tuple[Array, Loss]]:
     complex_pairs = rng.standard_normal((4, 4))
     target = rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4))
     return {
-        "real spectrum, L = sum(weights * V.real**2)": (real_spectrum, lambda V: np.sum(weights * V.real**2)),
+        "real spectrum, L = sum(weights * V.real**2)": (
+            real_spectrum,
+            partial(loss_of_real_part, weights=weights),
+        ),
         "complex pairs, L = sum(weights * abs(V - target)**2)": (
             complex_pairs,
-            lambda V: np.sum(weights * np.abs(V - target) ** 2),
+            partial(loss_of_distance, weights=weights, target=target),
         ),
     }
+
+
+def torch_eigenvectors(A: Tensor, *, gauge: Literal["canonical", "phase-free"] = "canonical") -> Tensor:
+    """V of `decomposition`, with its gradient."""
+    import arreig_torch
+
+    return arreig_torch.eig(A, gauge=gauge, sort="real").eigenvectors
+
+
+def lapack_eigenvectors(A: Tensor) -> Tensor:
+    """The same V from torch.linalg.eig: ordered by the real part, and the largest component, real for a real A, positive."""
+    import torch
+
+    w, V = torch.linalg.eig(A)
+    V = V.take_along_dim(w.real.argsort(descending=True, stable=True)[..., None, :], -1)
+    return V * V.take_along_dim(abs(V).argmax(-2, keepdim=True), -2).real.sign()
+
+
+def torch_grad_eig(A: Array, loss_function: Loss, eigenvectors: Callable[[Tensor], Tensor]) -> Array:
+    """`implicit_grad_eig` in torch: the sum of all losses, `.backward()`."""
+    import torch
+
+    leaf = torch.tensor(A, requires_grad=True)
+    loss_function(eigenvectors(leaf)).sum().backward()
+    return np.asarray(leaf.grad)
+
+
+def in_torch(loss_function: "partial[Any]") -> "partial[Any]":
+    """The loss with tensors for its weights and target."""
+    import torch
+
+    return partial(loss_function.func, **{name: torch.tensor(x) for name, x in loss_function.keywords.items()})
+
+
+def outcome(gradient: Callable[[], Any], reference: Array) -> str:
+    """Deviation of the gradient from the reference, or the error in its place, and how its message begins."""
+    try:
+        return f"{deviation(np.asarray(gradient()), reference):.1e}"
+    except (RuntimeError, arreig.ArreigError) as refusal:
+        return shorten(f"{type(refusal).__name__}: {refusal}", 90, placeholder=" ...")
+
+
+def where_installed(torch_half: Callable[[], None]) -> None:
+    """Run the torch half, or say why not."""
+    try:
+        import arreig_torch  # noqa: F401
+    except ImportError as error:
+        print(f"The torch half is left out: {error}")
+    else:
+        torch_half()
+
+
+def torch_half() -> None:
+    """`.backward()` of the same losses, through arreig_torch.eig and through torch.linalg.eig."""
+    import torch
+
+    print("torch: deviation of .backward() from implicit_grad_eig, relative")
+    for name, (A, loss_function) in problems().items():
+        gA, loss = implicit_grad_eig(A, loss_function), in_torch(loss_function)
+        V = decomposition(A).eigenvectors
+        plain = partial(torch_grad_eig, A, loss, lapack_eigenvectors)
+        print(f"  {name}")
+        print(f"    arreig_torch.eig      {outcome(partial(torch_grad_eig, A, loss, torch_eigenvectors), gA)}")
+        print(f"    torch.linalg.eig      {outcome(plain, gA)}")
+        print(f"      its V from arreig's {deviation(lapack_eigenvectors(torch.tensor(A)).numpy(), V):.1e}")
 
 
 def main() -> None:
@@ -120,6 +205,7 @@ def main() -> None:
         print("  a check along the identity: A + t I keeps the eigenvectors, so gA = 0 would pass it")
         print(f"    dL/dt by differences  {directional_difference(L, A, np.eye(len(A))):+.1e}")
         print(f"    tr gA                 {np.trace(gradients['implicit_grad_eig']):+.1e}\n")
+    where_installed(torch_half)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Problem:
 @contextmanager
 def full_precision(x: Tensor) -> Iterator[None]:
     """Autocast switched off: it would compute matrix products in half precision, and no eigensolver takes that."""
-    if torch.amp.is_autocast_available(x.device.type):
+    if torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
             yield
     else:

@@ -30,6 +30,9 @@ class Backend(Protocol):
     def readable(self, X: Array, /) -> bool:
         """Whether X has numbers that Python can read: not so under a tracer."""
 
+    def number(self, X: Array, /) -> complex:
+        """The value of a zero-dimensional X."""
+
     def eig(self, A: Array, /) -> EigPair:
         """Eigenvalues and eigenvectors, both complex; conjugate pairs of a real A are neighbours, +imag first."""
 

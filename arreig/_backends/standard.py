@@ -44,6 +44,9 @@ class StandardBackend:
     def readable(self, X: Array, /) -> bool:
         return True
 
+    def number(self, X: Array, /) -> complex:
+        return complex(X)
+
     def eig(self, A: Array, /) -> EigPair:
         # The standard promises no order; LAPACK, and what builds on it, returns pairs of a real A as the protocol asks.
         w, V = namespace(A).linalg.eig(A)

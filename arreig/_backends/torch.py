@@ -20,7 +20,7 @@ class LUFactor:
     """
 
     def __init__(self, V: Array) -> None:
-        self._like = V
+        self._shape = V.shape
         lu, pivots, _ = torch.linalg.lu_factor_ex(adjoint(V))
         P, self._L, U = torch.lu_unpack(lu, pivots)
         zero = torch.diagonal(U, dim1=-2, dim2=-1) == 0
@@ -39,7 +39,8 @@ class LUFactor:
         return torch.linalg.solve_triangular(self._U, y, upper=True)
 
     def inverse_adjoint(self) -> Array:
-        return self.solve_adjoint(torch.eye(self._like.shape[-1]).to(self._like).expand(self._like.shape))
+        eye = torch.eye(self._shape[-1], dtype=self._L.dtype, device=self._L.device)
+        return self.solve_adjoint(eye.expand(self._shape))
 
 
 class TorchBackend(StandardBackend):
@@ -68,6 +69,9 @@ class TorchBackend(StandardBackend):
             torch.compiler.is_compiling()
             or any(_is_batched(x) or isinstance(x, FakeTensor) or x.is_meta for x in _layers(X))
         )
+
+    def number(self, X: Array, /) -> complex:
+        return complex(X.detach())  # torch warns where a tracked tensor becomes a number
 
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)

@@ -1,7 +1,8 @@
 """Flags that more than one public function raises, with their messages: what was expected, what came, what to do."""
 
 from .. import _errors
-from .._array_api import column_norm, imag, namespace, real, roundoff
+from .._array_api import column_norm, namespace, roundoff
+from .._backends import backend_for
 from .._degeneracy import numerically_singular
 from .._gauge import Gauge
 from .._rules._checks import CotangentFlags
@@ -16,8 +17,8 @@ def member(batch: Index) -> str:
 
 def number(x: Array) -> str:
     """A zero-dimensional array in six digits."""
-    re, im = float(real(x)), float(imag(x))
-    return f"{re:.6g}" if im == 0 else f"{re:.6g}{im:+.6g}j"
+    z = backend_for(x).number(x)
+    return f"{z.real:.6g}" if z.imag == 0 else f"{z.real:.6g}{z.imag:+.6g}j"
 
 
 def tame(name: str, X: Array, core: int, flags: list[Flag]) -> Array:
@@ -133,7 +134,7 @@ def degenerate(where: Array, w: Array, advice: str) -> Flag:
         w_i, w_j = w[(*batch, i)], w[(*batch, j)]
         return _errors.DegenerateEigenvaluesError(
             f"eigenvalues {i} and {j}{member(batch)} are numerically equal: w[{i}] = {number(w_i)}, w[{j}] = {number(w_j)}, "
-            f"gap {float(namespace(w).abs(w_i - w_j)):.1e}. {advice}"
+            f"gap {abs(backend_for(w).number(w_i - w_j)):.1e}. {advice}"
         )
 
     return Flag(where, 2, report)

@@ -84,7 +84,8 @@ def eig(
     ----------
     A : array, shape (..., n, n)
         float32, float64, complex64 or complex128; integers are converted to float64, as NumPy does. Any library of the
-        array API with a `linalg` extension.
+        array API with a `linalg` extension. What torch or JAX are recording in order to differentiate is refused: no
+        derivative flows through a plain result (for torch, `arreig_torch.eig`).
     gauge : {"canonical", "phase-free"}, Component or Functional
         What makes an eigenvector unique; the derivative depends on it.
 
@@ -108,7 +109,8 @@ def eig(
         - ``Broaden(eps)``: Lorentzian broadening, biased; refuses no cluster; for comparison with older codes.
     check : bool
         Read the checks of data (one synchronisation a call). Without, nothing is read, and a batch member for which an
-        error would have been raised is NaN.
+        error would have been raised is NaN; so under a tracer, where there is nothing to read (``jax.jit``, `vmap`, fake
+        tensors).
 
     Returns
     -------
