@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import arreig
-from arreig.testing import directional_difference, finite_differences
+from arreig._capabilities import markdown
+from arreig.testing import directional_difference, finite_differences, host
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_example() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code, names)
+    exec(CODE[0], names)
     A = names["A"]
 
     def loss(A: Any) -> Any:
@@ -26,6 +28,26 @@ def test_the_example() -> None:
     np.testing.assert_array_equal(names["res"].vjp(names["gV"]), names["gA"])
     np.testing.assert_allclose(names["dw"], directional_difference(arreig.eigvals, A, np.eye(2)), atol=1e-9)
     np.testing.assert_allclose(names["dV"], 0, atol=1e-14)
+
+
+def test_the_torch_example() -> None:
+    names: dict[str, Any] = {}
+    exec(CODE[1], names)
+    A = host(names["A"].detach())
+
+    def loss(A: Any) -> Any:
+        w, V = arreig.eig(A)
+        return np.sum(V.real**2) + np.sum(np.abs(w))
+
+    np.testing.assert_allclose(names["A"].grad, finite_differences(loss, A), atol=1e-5)  # in single precision
+    H = host(names["H"]).reshape(9, 9)
+    np.testing.assert_allclose(H, H.T, atol=1e-5)
+    with pytest.raises(RuntimeError, match="ill-defined"):
+        exec(CODE[1].replace("arreig_torch.eig(A)", "torch.linalg.eig(A)"), {})
+
+
+def test_the_table_of_libraries() -> None:
+    assert markdown() in README
 
 
 def test_links() -> None:
