@@ -111,23 +111,26 @@ def test_rules_accept_what_is_tracked() -> None:
     assert arreig.eig_vjp(A, gV.detach(), eigensystem=(w, V)).requires_grad
 
 
-@pytest.mark.parametrize("kind", ["eig", "eigh"])
-def test_jax_transformations_of_the_core(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "transform"),
+    [("eig", jax.jit), ("eig", jax.vmap), ("eigh", lambda f: jax.jit(jax.vmap(f)))],
+    ids=["eig, jit", "eig, vmap", "eigh, jit and vmap"],
+)
+def test_jax_transformations_of_the_core(kind: str, transform: Any) -> None:
     """Under jit and vmap a call gives what it gives outside, but NaN for an error."""
     A = np.stack([S, S + np.diag([0.0, 1.0, 0.0]), np.eye(3)])
     dA = A[[1, 0, 0]]
     gV = np.arange(27.0).reshape(3, 3, 3)
     decompose, vjp, jvp = (getattr(arreig, kind + suffix) for suffix in ("", "_vjp", "_jvp"))
     a, d, g = map(jnp.asarray, (A, dA, gV))
-    for transform in (jax.jit, jax.vmap, lambda f: jax.jit(jax.vmap(f))):
-        gA = host(transform(vjp)(a, g))
-        dw, dV = map(host, transform(jvp)(a, d))
-        w, V = map(host, transform(lambda A: tuple(decompose(A)))(a))
-        np.testing.assert_allclose(gA[:2], vjp(A[:2], gV[:2]), atol=1e-12)
-        np.testing.assert_allclose(dw[:2], jvp(A[:2], dA[:2])[0], atol=1e-12)
-        np.testing.assert_allclose(dV[:2], jvp(A[:2], dA[:2])[1], atol=1e-12)
-        np.testing.assert_allclose(V, decompose(A).eigenvectors, atol=1e-12)
-        assert np.isnan(gA[2]).all()
-        assert np.isnan(dV[2]).all()
+    gA = host(transform(vjp)(a, g))
+    dw, dV = map(host, transform(jvp)(a, d))
+    w, V = map(host, transform(lambda A: tuple(decompose(A)))(a))
+    np.testing.assert_allclose(gA[:2], vjp(A[:2], gV[:2]), atol=1e-12)
+    np.testing.assert_allclose(dw[:2], jvp(A[:2], dA[:2])[0], atol=1e-12)
+    np.testing.assert_allclose(dV[:2], jvp(A[:2], dA[:2])[1], atol=1e-12)
+    np.testing.assert_allclose(V, decompose(A).eigenvectors, atol=1e-12)
+    assert np.isnan(gA[2]).all()
+    assert np.isnan(dV[2]).all()
     with pytest.raises(arreig.DegenerateEigenvaluesError):
         vjp(a, g)

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,12 @@ def _one_thread() -> Any:
 
 @pytest.fixture(scope="module")
 def module() -> Any:
+    before = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(EXAMPLES)
         yield importlib.import_module("spectral_layer")
+    for name in {"spectral_layer", "loggerhead"} - before:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +183,7 @@ def test_gradient_is_that_of_finite_differences_where_training_starts_and_ends(
     module: Any, data: Any, result: Any
 ) -> None:
     x, y, t = data.x[::8], data.y[::8], torch.arange(1, module.LEADS + 1)
-    for A in (module.SpectralLayer(module.N).double().A.detach(), *result[0].layer.A.detach()[:2]):
+    for A in (module.SpectralLayer(module.N).double().A.detach(), result[0].layer.A.detach()[module.FIT]):
         loss = loss_of_matrix(module, result[0].layer, x, t, y)
         A = A.clone().requires_grad_()
         (gA,) = torch.autograd.grad(loss(A), A)
@@ -307,17 +311,17 @@ def test_training(module: Any, result: Any) -> None:
     trained, picture, printed = result
     history = trained.history
     assert history.shape == (STEPS, 2 + RESAMPLES)
-    # The loss falls by a sixth, in no member by less than a twentieth ...
-    assert np.isclose(history[0, module.FIT], 0.63710, atol=1e-5)
-    assert history[-1, module.FIT] < 0.56
-    assert (history[-1] < 0.95 * history[0]).all()
-    # ... and with it the error where it was not trained: in sunspots, 37 at the start.
+    # The loss falls by a seventh, in no member by less than a tenth ...
+    np.testing.assert_allclose(history[0, :2], 0.63710, atol=1e-5)
+    assert history[-1, module.FIT] < 0.86 * history[0, module.FIT]
+    assert (history[-1] < 0.9 * history[0]).all()
+    # ... and with it the error where it was not trained, from 37 sunspots at the start.
     ahead = {name: rmse.mean() for name, rmse in trained.ahead.items()}
     untrained = module.evaluate(
         module.SpectralLayer(module.N, batch_shape=(2,)).double(), module.sunspot_data(), history
     )
-    assert ahead["modes"] < untrained.ahead["modes"].mean() - 1
-    assert ahead["modes"] < 35.5
+    assert ahead["modes"] < untrained.ahead["modes"].mean() - 3
+    assert ahead["modes"] < 34
     assert ahead["modes"] < 0.65 * min(ahead["persistence"], ahead["climatology"])
     assert np.isclose(ahead["autoregression(11)"], 32.2, atol=0.1)
     assert np.isclose(ahead["persistence"], 68.9, atol=0.1)
