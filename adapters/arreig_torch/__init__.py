@@ -25,6 +25,8 @@ try:
 except ImportError as error:
     raise ImportError("arreig_torch needs torch: pip install 'arreig[torch]'") from error
 
+from arreig._types import EigPair, EigTriple
+
 from ._functions import eig, eigh, eigvals, eigvalsh
 
-__all__ = ["eig", "eigh", "eigvals", "eigvalsh"]
+__all__ = ["EigPair", "EigTriple", "eig", "eigh", "eigvals", "eigvalsh"]
