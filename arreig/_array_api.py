@@ -9,6 +9,7 @@ __all__ = [
     "adjoint",
     "column_dot",
     "column_norm",
+    "column_square",
     "conj",
     "device",
     "diagonal",
@@ -75,6 +76,11 @@ def column_dot(X: Array, Y: Array) -> Array:
     """x_j^H y_j for every column j."""
     xp = namespace(X, Y)
     return xp.sum(conj(X) * Y, axis=-2)
+
+
+def column_square(X: Array) -> Array:
+    """||x_j||^2 for every column j, smooth also where entries vanish: torch's second derivative of abs(x)**2 is 0 there."""
+    return real(column_dot(X, X))
 
 
 def nowhere(x: Array) -> Array:

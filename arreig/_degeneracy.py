@@ -188,7 +188,8 @@ class Broaden(Degeneracy):
         xp = namespace(w)
         d, r = gaps(w), self.eps**0.5
         m = xp.where(xp.abs(d) > r, xp.abs(d), r)
-        return conj(d / m) / (xp.abs(d / m) ** 2 + (r / m) ** 2) / m
+        F = conj(d / m) / (xp.abs(d / m) ** 2 + (r / m) ** 2) / m
+        return xp.where(on_diagonal(F), 0.0, F)  # it is 0 there, but its derivative, 1/eps, is not
 
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
         return nowhere(pairs)

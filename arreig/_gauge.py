@@ -27,6 +27,7 @@ from typing import Literal, TypeAlias
 from ._array_api import (
     column_dot,
     column_norm,
+    column_square,
     conj,
     device,
     first,
@@ -117,7 +118,7 @@ class Canonical(Gauge):
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         xp = namespace(V)
-        c = -real(column_dot(V, U)) / _nonzero(column_norm(V) ** 2)
+        c = -real(column_dot(V, U)) / _nonzero(column_square(V))
         if is_complex(V):
             mask, v_k = self._anchor(V)
             u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
@@ -127,7 +128,7 @@ class Canonical(Gauge):
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         xp = namespace(V)
         s = column_dot(V, gV)
-        gh = gV - V * _columns(real(s) / _nonzero(column_norm(V) ** 2))
+        gh = gV - V * _columns(real(s) / _nonzero(column_square(V)))
         if is_complex(V):
             mask, v_k = self._anchor(V)
             gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
@@ -155,10 +156,10 @@ class PhaseFree(Gauge):
         return V / _columns(_nonzero(column_norm(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
-        return U - V * _columns(column_dot(V, U) / _nonzero(column_norm(V) ** 2))
+        return U - V * _columns(column_dot(V, U) / _nonzero(column_square(V)))
 
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        return gV - V * _columns(column_dot(V, gV) / _nonzero(column_norm(V) ** 2))
+        return gV - V * _columns(column_dot(V, gV) / _nonzero(column_square(V)))
 
     def dependence(self, V: Array, gV: Array, size: Array, noise: Array, /) -> Array:
         """Im s_j is the loss's derivative by the phase of v_j: relative to the cotangents, above the loss's noise."""

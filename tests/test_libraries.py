@@ -90,6 +90,8 @@ def test_a_tracked_jax_array_is_refused(function: Any) -> None:
         jax.jacfwd(loss),
         lambda A: jax.vmap(jax.grad(loss))(A[None]),
         jax.grad(lambda A: jax.vmap(loss)(A[None]).sum()),
+        jax.grad(jax.jit(loss)),
+        jax.grad(jax.checkpoint(loss)),
     ):
         with pytest.raises(arreig.InputTypeError, match=r"is tracked for differentiation.*stop_gradient.*custom_vjp"):
             transformed(A)
@@ -134,3 +136,19 @@ def test_jax_transformations_of_the_core(kind: str, transform: Any) -> None:
     assert np.isnan(dV[2]).all()
     with pytest.raises(arreig.DegenerateEigenvaluesError):
         vjp(a, g)
+
+
+def test_traced_and_concrete_jax_arrays_together() -> None:
+    A, g = jnp.asarray(S), jnp.asarray(np.arange(9.0).reshape(3, 3))
+    expected = arreig.eig_vjp(A, g)
+    np.testing.assert_allclose(jax.jit(lambda A: arreig.eig_vjp(A, g))(A), expected, atol=1e-14)
+    np.testing.assert_allclose(jax.vmap(lambda g: arreig.eig_vjp(A, g))(g[None])[0], expected, atol=1e-14)
+    np.testing.assert_allclose(jax.jit(arreig.eig(A).vjp)(g), expected, atol=1e-14)
+
+    @jax.custom_vjp  # as the refusal of a tracked matrix advises
+    def moduli(A: Any) -> Any:
+        return jnp.abs(arreig.eig(A).eigenvectors) ** 2
+
+    moduli.defvjp(lambda A: (moduli(A), A), lambda A, gm: (arreig.eig_vjp(A, 2 * gm * arreig.eig(A).eigenvectors),))
+    by_jax = jax.jit(jax.vmap(jax.grad(lambda A: (moduli(A) * g).sum())))(A[None])[0]
+    np.testing.assert_allclose(by_jax, arreig.eig_vjp(A, 2 * g * arreig.eig(A).eigenvectors), atol=1e-13)

@@ -1,23 +1,30 @@
-"""Eigendecompositions for torch, differentiable by autograd to any order: drop-ins for those of `torch.linalg`.
+"""Eigendecompositions for torch, differentiable by autograd to any order, called as those of `torch.linalg`.
 
 ``arreig_torch.eig(A)`` returns what ``torch.linalg.eig(A)`` returns, in a gauge, with gradients that do not stop at losses
 which depend on phases, and with a reason where there is none. `arreig.Component`, `arreig.Functional` and `arreig.Broaden` are
-its options, `arreig.ArreigError` the base of its errors.
+its options, `arreig.ArreigError`, a `ValueError`, the base of its errors. There is no `out`, and no `UPLO`.
 
 Backward, backward of a backward, forward mode, ``torch.func`` (grad, vjp, jvp, jacrev, jacfwd, hessian, vmap) and their
 compositions work, and batches. What the checks do in them:
 
 - A decomposition is checked in eager mode and under every transform, vmap included, where the members of an error's batch count
   the mapped axis first. A derivative is checked in eager mode and under grad, vjp, jvp and their like.
-- Under a vmap around the derivative (``vmap(grad(f))``, `jacrev`, `jacfwd`, `hessian`, ``is_grads_batched=True``) and with fake
-  tensors there are no numbers to read: where an error would be raised, that member of the batch is NaN. Without vmap, the same
-  call on that member raises, and says why.
+- Under a vmap around the derivative (``vmap(grad(f))``, in part `jacrev`, `jacfwd`, `hessian`, ``is_grads_batched=True``) and
+  with fake tensors there may be no numbers to read: where an error would be raised, that member of the batch is NaN. Without
+  vmap, the same call on that member raises, and says why.
 - ``check=False`` reads nothing anywhere, and gives NaN. A check costs one synchronisation with a GPU.
+- Forward mode sees a tangent and no loss: ``gauge="phase-free"`` then gives the tangent with ``v^H dv = 0``, which is right for
+  losses that do not depend on the phase, and cannot tell others.
 
-The second derivative at numerically equal eigenvalues is refused (`DegenerateEigenvaluesError`) even where the first exists.
-`torch.compile` breaks its graph at each function and runs it eagerly; with ``fullgraph=True`` it says so. Under autocast
-half-precision matrices are converted to float32 and nothing is computed in half precision; outside they are refused. A
-`GradScaler` scales losses until gradients overflow and expects them to come back infinite or NaN: give it ``check=False``.
+The second derivative of a member with numerically equal eigenvalues is refused (`DegenerateEigenvaluesError`), even where the
+first exists. Between eigenvalues that are nearly equal, a second derivative of a loss which is a smooth function of the matrix
+loses digits like ``(|A|/gap)**2``, so that about two are left at a gap of ``1e-6 |A|`` in double precision, and nothing tells.
+
+`torch.compile` breaks its graph at each function and runs it eagerly; with ``fullgraph=True`` it says so. `torch.export` is
+refused. Under autocast half-precision matrices are converted to float32, and neither values nor gradients are computed in half
+precision (a second derivative is torch's own: take it outside autocast); elsewhere half precision is refused. A `GradScaler`
+scales losses until gradients overflow and expects them to come back infinite or NaN: give it ``check=False``. A is saved for the
+backward, so it must not be changed in place before.
 """
 
 try:

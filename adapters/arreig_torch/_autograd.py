@@ -70,10 +70,16 @@ class Problem:
         return system.jvp(dA) if isinstance(system, HermitianEigensystem) else system.jvp(dA, self.left)
 
 
+def in_autocast(x: Tensor) -> bool:
+    """Whether autocast is on for x's device."""
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 @contextmanager
 def full_precision(x: Tensor) -> Iterator[None]:
     """Autocast switched off: it would compute matrix products in half precision, and no eigensolver takes that."""
-    if torch.is_autocast_enabled(x.device.type):
+    if in_autocast(x):
         with torch.autocast(x.device.type, enabled=False):
             yield
     else:
@@ -141,9 +147,12 @@ class _Once(Function):
         _, pairs, w, ctx.check = inputs
         ctx.save_for_backward(pairs, w)
         ctx.save_for_forward(pairs, w)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        if g is None:
+            return None, None, None, None
         return second_derivative(g, *ctx.saved_tensors, check=ctx.check), None, None, None
 
     @staticmethod

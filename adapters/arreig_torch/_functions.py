@@ -13,7 +13,7 @@ from arreig._degeneracy import DegeneracyOption
 from arreig._gauge import GaugeOption
 from arreig._types import EigPair, EigTriple, SortOption
 
-from ._autograd import Decomposition, Problem, Tensor, Tensors, full_precision
+from ._autograd import Decomposition, Problem, Tensor, Tensors, full_precision, in_autocast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,13 +29,22 @@ def _decompose(A: Tensor, problem: Problem) -> Tensors:
         raise InputTypeError(
             f"A must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
         )
-    if A.dtype in (torch.float16, torch.bfloat16) and torch.is_autocast_enabled(A.device.type):
+    if torch.compiler.is_exporting():
+        raise NotImplementedError(
+            "arreig_torch cannot be exported: torch.export would keep its values and lose its gradient"
+        )
+    if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
         A = A.float()
     A, _ = _inputs.matrix(A)
     z = None
     if isinstance(problem.gauge, Functional):
         _inputs.gauge(problem.gauge, A, complex_vectors=problem.system is GeneralEigensystem or A.is_complex())
         z = problem.gauge.z
+        if _inputs.tracked(z):
+            raise InputTypeError(
+                "Functional(z) holds z constant, but this z is tracked for differentiation, and its gradient would be lost: "
+                "detach() it"
+            )
     with full_precision(A):
         out: Tensors = Decomposition.apply(A, z, problem)  # type: ignore[no-untyped-call]
     return out

@@ -6,7 +6,7 @@ from functools import reduce
 from math import prod
 from operator import or_
 
-from .._array_api import namespace
+from .._array_api import device, namespace, real
 from .._backends import backend_for
 from .._errors import warn
 from .._types import Array
@@ -37,12 +37,18 @@ def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) ->
     xp = namespace(*results)
     if not (check and readable(flags)):
         bad = failed(flags)
-        return tuple(xp.where(xp.reshape(bad, (*bad.shape, *(1,) * (x.ndim - bad.ndim))), xp.nan, x) for x in results)
+        return tuple(_poisoned(x, xp.reshape(bad, (*bad.shape, *(1,) * (x.ndim - bad.ndim)))) for x in results)
     if bool(xp.any(xp.stack([xp.any(flag.where) for flag in flags]))):
         for flag in flags:
             if bool(xp.any(flag.where)):
                 _signal(flag)
     return results
+
+
+def _poisoned(x: Array, bad: Array) -> Array:
+    """NaN where bad, by a factor and not by a constant: the derivative of x is then NaN too, where that of a constant is 0."""
+    xp = namespace(x)
+    return x * xp.where(bad, xp.nan, xp.ones(bad.shape, dtype=real(x).dtype, device=device(x)))
 
 
 def readable(flags: Sequence[Flag]) -> bool:
@@ -52,14 +58,14 @@ def readable(flags: Sequence[Flag]) -> bool:
 
 def failed(flags: Sequence[Flag]) -> Array:
     """Members of the batch ``(...)`` for which an error is flagged."""
-    return reduce(or_, [any_last(flag.where, flag.core) for flag in flags if not flag.warning])
-
-
-def any_last(where: Array, axes: int) -> Array:
-    """Whether any is True over that many last axes; one after the other, for not every tracer takes several at once."""
-    for _ in range(axes):
-        where = namespace(where).any(where, axis=-1)
-    return where
+    members = []
+    for flag in flags:
+        where = flag.where
+        for _ in range(flag.core):  # one axis after the other: torch's older vmap does not take several
+            where = namespace(where).any(where, axis=-1)
+        if not flag.warning:
+            members.append(where)
+    return reduce(or_, members)
 
 
 def _signal(flag: Flag) -> None:

@@ -32,6 +32,11 @@ def matrix(A: Array) -> tuple[Array, Backend]:
     return A, backend
 
 
+def tracked(X: Array) -> bool:
+    """Whether X's library is recording what happens to X, to differentiate it."""
+    return backend_for(X).tracked(X) is not None
+
+
 def untracked(name: str, X: Array) -> None:
     """Refuse X where its library expects to differentiate what arreig does with it."""
     advice = backend_for(X).tracked(X)
@@ -47,7 +52,7 @@ def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allow
     xp = _library(name, X)
     if xp is not namespace(A):
         raise InputTypeError(f"{name} must come from A's library: expected {kind(A)}, got {kind(X)}")
-    if device(X) != device(A):
+    if device(X) != device(A) and None not in (device(X), device(A)):  # a tracer of jax.jit has none
         raise InputError(f"{name} must be on A's device: expected {device(A)}, got {device(X)}")
     X = _dtype(name, backend_for(X).admit(name, X))
     if tuple(X.shape) != tuple(shape):
@@ -84,7 +89,6 @@ def gauge(option: object, A: Array, *, complex_vectors: bool) -> Gauge:
         if not _broadcasts(shape, target):
             raise InputError(f"Functional(z): z must have shape ({n},) or broadcast to {target}, got {shape}")
         like("Functional's z", chosen.z, shape, A, complex_allowed=complex_vectors)
-        untracked("Functional's z, which is held constant,", chosen.z)
     return chosen
 
 

@@ -152,8 +152,8 @@ def split_eigenvalues(where: Array, w: Array) -> Flag:
 
 
 _SECOND = (
-    "The gradient exists there for this loss, but its derivative does not follow from w and V: inside a cluster it depends on "
-    "how fast the loss varies with each pair, which their cotangents do not tell. Second derivatives need separate eigenvalues"
+    "Even a loss that has a gradient there has no second derivative that would follow from w and V: inside a cluster it depends "
+    "on how fast the loss varies with each pair, which their cotangents do not tell. Second derivatives need separate eigenvalues"
 )
 
 

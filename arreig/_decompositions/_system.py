@@ -12,7 +12,7 @@ from .._errors import ArreigError, InputError, InputTypeError
 from .._gauge import Gauge
 from .._types import Array
 from . import _inputs, _reports
-from ._flags import Flag, any_last, failed, readable, settle
+from ._flags import Flag, failed, readable, settle
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class Eigensystem(ABC):
 def second_derivative(g: Array, pairs: Array, w: Array, *, check: bool) -> Array:
     """g, what comes back through a derivative of the eigensystem or goes forward through it, unless a cluster forbids that.
 
-    pairs (..., n, n), as refused by `Degeneracy.refused_second_derivatives`; g (..., n) or (..., n, n).
+    pairs (..., n, n), as refused by `Degeneracy.refused_second_derivatives`; g (..., n) or (..., n, n). That g vanishes is no
+    reason to let it pass: the missing part of a second derivative may leave just 0.
     """
-    moves = any_last(g != 0, g.ndim - w.ndim + 1)
-    return settle((g,), [_reports.second_derivative(pairs & moves[..., None, None], w)], check=check)[0]
+    return settle((g,), [_reports.second_derivative(pairs, w)], check=check)[0]
 
 
 class Result:

@@ -92,7 +92,7 @@ def eig(
         - ``"canonical"``: norm 1, the largest component real and positive (of components within sqrt(u) of the largest the
           first one). Every loss has a gradient. `GaugeTieWarning` where two components tie.
         - ``"phase-free"``: norm 1, the phase as the library left it. Losses must not depend on it, and cotangents that
-          show that theirs does are refused.
+          show that theirs does are refused (tangents cannot show it).
         - ``Component(m)``: component m is 1. ``Functional(z)``: ``z^H v = 1``.
     sort : {None, "abs", "real"}
         Order of the eigenpairs: the library's, or descending by modulus or real part, with conjugate pairs adjacent,

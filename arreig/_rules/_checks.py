@@ -64,14 +64,15 @@ def cotangent_flags(
     return CotangentFlags(
         degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, kappa, size)),
         gauge.dependence(V, gV, reach, noise[..., None]),
-        _lost(gA, (W_norm * v)[..., :, None] * xp.abs(F) * (v * h)[..., None, :], W_norm * v * xp.abs(gw)),
+        _lost(gA, (W_norm * v)[..., :, None] * xp.abs(F) * (v * h)[..., None, :], W_norm * v * xp.abs(gw), v * h, size),
     )
 
 
-def _lost(gA: Array, vector_terms: Array, value_terms: Array) -> Array:
-    u = roundoff(gA)
-    error = u * (matrix_norm(vector_terms) + matrix_norm(value_terms[..., None]))
-    return ~(error <= _LOST * matrix_norm(gA))
+def _lost(gA: Array, vector_terms: Array, value_terms: Array, cotangents: Array, size: Array) -> Array:
+    error = roundoff(gA) * (matrix_norm(vector_terms) + matrix_norm(value_terms[..., None]))
+    # A gradient may vanish: it is right if it does so against what cotangents of this size give at gaps of the size of A.
+    unit = matrix_norm(cotangents[..., None]) / namespace(size).where(size == 0, 1.0, size)
+    return ~(error <= _LOST * matrix_norm(gA)) & ~(error <= _LOST * relative_tolerance(gA) * unit)
 
 
 def eigenvalue_cotangent_flags(

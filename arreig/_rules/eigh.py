@@ -15,7 +15,7 @@ eigh is taken as a function of (A + A^H)/2, so gA is its gradient in all entries
 Sources: as for eig; Giles (2008), sec. 3.1, and Seeger et al., arXiv:1710.08717, for the Hermitian case.
 """
 
-from .._array_api import adjoint, column_norm, diagonal, diagonal_matrix, namespace, real
+from .._array_api import adjoint, column_norm, column_square, diagonal, diagonal_matrix, namespace, real
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
@@ -29,8 +29,9 @@ def hermitian_part(X: Array, /) -> Array:
 
 def _unitary(V: Array) -> tuple[Array, Array]:
     """Q and r, the norms as a row."""
-    r = column_norm(V)[..., None, :]
-    return V / namespace(V).where(r == 0, 1.0, r), r
+    xp = namespace(V)
+    r = xp.sqrt(column_square(V))[..., None, :]
+    return V / xp.where(r == 0, 1.0, r), r
 
 
 def jvp(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.func import grad, hessian, vmap
+from torch.func import grad, hessian, jacfwd, jacrev, vmap
 from torch.utils.checkpoint import checkpoint
 
 import arreig
@@ -242,6 +242,44 @@ def test_a_decomposition_is_checked_under_every_transform(function: str) -> None
     assert w[0].isfinite().all()
 
 
+REFUSED = {
+    "eigenvectors of a cluster": (rows, IDENTITY),
+    "eigenvectors beside a Jordan block": (rows, JORDAN),
+    "eigh, eigenvectors of a cluster": (lambda A, **o: loss(A, "eigh", **o), IDENTITY),
+    "eigenvalues of a cluster, told apart": (lambda A, **o: loss(A, "eigvalsh", **o), IDENTITY),
+    "a loss on phases": (
+        lambda A, **o: (arreig_torch.eig(A, gauge="phase-free", **o)[1] ** 2 * torch.arange(3.0)).sum().real,
+        torch.tensor([[0.3, 1.2, 0.1], [-0.9, 0.2, 0.4], [0.2, 0.5, -1.0]], dtype=torch.float64),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_gradient_has_no_hessian_of_zeros(name: str) -> None:
+    """In any order of transforms, with numbers to read or without: an error, or NaN."""
+    function, A = REFUSED[name]
+    forward_alone_tells = name != "a loss on phases"  # see the package's docstring
+    for options in ({}, {"check": False}):
+        f = lambda A, o=options: function(A, **o)
+        hessians = [hessian(f), jacrev(jacrev(f)), jacrev(jacfwd(f)), lambda A, f=f: vmap(hessian(f))(A[None])]
+        if forward_alone_tells:
+            hessians.append(jacfwd(jacfwd(f)))
+        for H in hessians:
+            try:
+                result = H(A)
+            except arreig.ArreigError:
+                continue
+            assert result.isnan().all()
+        tracked = A.clone().requires_grad_()
+        try:
+            (gA,) = torch.autograd.grad(f(tracked), tracked, create_graph=True)
+            (gB,) = torch.autograd.grad(gA.sum(), tracked)
+        except arreig.ArreigError:
+            continue
+        assert gA.isnan().all()
+        assert gB.isnan().all()
+
+
 @pytest.mark.parametrize("degeneracy", ["raise", "mask"])
 def test_second_derivatives_at_a_cluster_are_refused(degeneracy: Any) -> None:
     """tr A^2 has the Hessian 2 K, K the transposition; through eigenvalues alone its off-diagonal part would come out 0."""
@@ -269,8 +307,40 @@ def test_second_derivatives_at_a_cluster_are_refused(degeneracy: Any) -> None:
         with pytest.raises(arreig.DegenerateEigenvaluesError, match="Second derivatives need separate eigenvalues"):
             transform(A)
     mapped = vmap(hessian(trace_of_square))(torch.stack([A, simple]))
-    assert mapped[0].isnan().any()
+    assert mapped[0].isnan().all()
     torch.testing.assert_close(mapped[1], expected)
+    zeros = torch.zeros(3, 3, dtype=torch.float64)
+    for B in (A, zeros):  # the missing part would leave exactly 0 here
+        one = torch.zeros(3, 3, dtype=torch.float64).index_put(
+            (torch.tensor(0), torch.tensor(1)), torch.tensor(1.0).double()
+        )
+        for transform in (
+            lambda B, one=one: torch.func.jvp(grad(trace_of_square), (B,), (one,))[1],
+            lambda B, one=one: grad(lambda B: (grad(trace_of_square)(B) * one).sum())(B),
+        ):
+            with pytest.raises(arreig.DegenerateEigenvaluesError):
+                transform(B)
+
+
+def test_export_is_refused() -> None:
+    """It would keep the values and lose the gradient."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.A = torch.nn.Parameter(matrix(3, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ arreig_torch.eig(self.A).eigenvectors.real
+
+    for strict in (True, False):
+        with pytest.raises((NotImplementedError, torch._dynamo.exc.Unsupported), match="arreig_torch"):
+            torch.export.export(Layer(), (matrix(3, 3),), strict=strict)
+
+
+def test_meta() -> None:
+    for x in arreig_torch.eig(torch.empty(2, 3, 3, device="meta")):
+        assert x.device.type == "meta"
 
 
 BAD = {

@@ -422,3 +422,21 @@ def test_tangents_that_split_a_cluster_are_refused(kind: str) -> None:
     for dA in (np.diag([1.0, 2.0]), np.array([[1.0, 1.0], [1.0, 1.0]])):
         with pytest.raises(arreig.DegenerateEigenvaluesError, match="Single eigenvalues"):
             jvp(np.eye(2), dA)
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_a_gradient_may_vanish(lib: Any, dtype: str, kind: str) -> None:
+    """Of tr(M V V^-1), or tr(M V V^H) for orthonormal V: constant, though every vector has a cotangent."""
+    rng = np.random.default_rng(0)
+    A, M = rng.standard_normal((2, 5, 5))
+    A = A + A.T
+    a = lib.array(A, dtype)
+    if kind == "eigh":
+        gV = (M + M.T) @ host(arreig.eigh(a).eigenvectors)
+        gA = arreig.eigh_vjp(a, lib.array(gV, dtype))
+    else:
+        w, V, W = map(host, arreig.eig(a, left=True))
+        name = "complex64" if dtype in ("float32", "complex64") else "complex128"
+        # tr(M V W^H): gV = M^H W, gW = M V
+        gA = arreig.eig_vjp(a, lib.array(M.T @ W, name), gW=lib.array(M @ V, name))
+    assert np.abs(host(gA)).max() < 1e3 * np.finfo(dtype).eps
