@@ -96,6 +96,7 @@ class Degeneracy(ABC):
     """A policy for clusters of numerically equal eigenvalues; `pairs` is what its `clusters` made of the equal pairs."""
 
     advice: ClassVar[str] = ""  # closes the message of a refusal
+    exact: ClassVar[bool] = True  # whether the inverse gaps solve the differentiated equation, so that it can refine
 
     def clusters(self, equal: Array, /) -> Array:
         """The pairs i != j ``(..., n, n)`` that count as one cluster."""
@@ -177,6 +178,7 @@ class Broaden(Degeneracy):
     """
 
     eps: float
+    exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not (isfinite(self.eps) and self.eps > 0):

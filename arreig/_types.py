@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 # protocol that holds attributes such as `mT`, so any narrower type here would reject arrays that work.
 Array: TypeAlias = Any
 
+RefineOption: TypeAlias = Literal["auto"] | int
 SortOption: TypeAlias = Literal["abs", "real"] | None
 
 

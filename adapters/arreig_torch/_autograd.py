@@ -34,15 +34,20 @@ class Problem:
     sort: Any = None
     left: bool = False
     check: bool = True
+    refine: Any = None
     vectors: bool = True
 
     def _options(self, z: Tensor | None) -> dict[str, Any]:
         gauge = self.gauge if z is None else Functional(z)
         return {"gauge": gauge, "degeneracy": self.degeneracy, "check": self.check}
 
+    @property
+    def _steps(self) -> dict[str, Any]:
+        return {} if self.system is HermitianEigensystem else {"refine": self.refine}
+
     def decompose(self, A: Tensor, z: Tensor | None) -> Tensors:
         """w, V and, for left, W."""
-        options = self._options(z) | {"vectors": self.vectors}
+        options = self._options(z) | {"vectors": self.vectors} | self._steps
         if self.system is HermitianEigensystem:
             system, flags = HermitianEigensystem.of(A, **options)
             return system.settle((system.w, system.V), flags)
@@ -53,7 +58,7 @@ class Problem:
 
     def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor) -> System:
         """The eigensystem of an earlier call of `decompose`."""
-        return self.system.again(A, w, V, **self._options(z))
+        return self.system.again(A, w, V, **self._options(z), **self._steps)
 
     def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensor:
         """gA."""
@@ -65,7 +70,7 @@ class Problem:
         """dw, dV and, for left, dW."""
         if not self.vectors:
             # dV is there for second derivatives alone: where it does not exist, it must not keep dw from existing.
-            silent = replace(system, options=replace(system.options, check=False))
+            silent = replace(system, options=replace(system.options, check=False, refine=0))
             return system.eigenvalue_jvp(dA), replace(self, vectors=True).jvp(silent, dA)[1]
         return system.jvp(dA) if isinstance(system, HermitianEigensystem) else system.jvp(dA, self.left)
 

@@ -11,7 +11,7 @@ from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
 from arreig._degeneracy import DegeneracyOption
 from arreig._gauge import GaugeOption
-from arreig._types import EigPair, EigTriple, SortOption
+from arreig._types import EigPair, EigTriple, RefineOption, SortOption
 
 from ._autograd import Decomposition, Problem, Tensor, Tensors, full_precision, in_autocast
 
@@ -60,6 +60,7 @@ def eig(
     left: Literal[False] = ...,
     degeneracy: DegeneracyOption = ...,
     check: bool = ...,
+    refine: RefineOption = ...,
 ) -> EigPair: ...
 @overload
 def eig(
@@ -71,6 +72,7 @@ def eig(
     left: Literal[True],
     degeneracy: DegeneracyOption = ...,
     check: bool = ...,
+    refine: RefineOption = ...,
 ) -> EigTriple: ...
 @overload
 def eig(
@@ -82,6 +84,7 @@ def eig(
     left: bool,
     degeneracy: DegeneracyOption = ...,
     check: bool = ...,
+    refine: RefineOption = ...,
 ) -> EigPair | EigTriple: ...
 @_eager
 def eig(
@@ -93,6 +96,7 @@ def eig(
     left: bool = False,
     degeneracy: DegeneracyOption = "raise",
     check: bool = True,
+    refine: RefineOption = "auto",
 ) -> EigPair | EigTriple:
     r"""Eigenvalues and eigenvectors of a general matrix, ``A V = V diag(w)``, for torch to differentiate.
 
@@ -101,7 +105,7 @@ def eig(
     A : Tensor, shape (..., n, n)
         float32, float64, complex64 or complex128, on any device. Half precision is converted to float32 under autocast and
         refused otherwise.
-    gauge, sort, left, degeneracy, check
+    gauge, sort, left, degeneracy, check, refine
         As for `arreig.eig`, with the same effect on derivatives. ``gauge="phase-free"`` is torch's own contract, with a
         relative test in place of torch's absolute one. The z of `Functional` is held constant and must not require a gradient.
 
@@ -140,7 +144,9 @@ def eig(
             [-0.1556, -0.0333]], dtype=torch.float64)
     """
     _inputs.switch("left", left)
-    problem = Problem(GeneralEigensystem, gauge=gauge, sort=sort, left=left, degeneracy=degeneracy, check=check)
+    problem = Problem(
+        GeneralEigensystem, gauge=gauge, sort=sort, left=left, degeneracy=degeneracy, check=check, refine=refine
+    )
     out = _decompose(A, problem)
     return EigTriple(*out) if left else EigPair(*out)
 

@@ -31,6 +31,9 @@ class JaxBackend(StandardBackend):
     def readable(self, X: Array, /) -> bool:
         return not isinstance(X, jax.core.Tracer)
 
+    def constant(self, X: Array, /) -> Array:
+        return jax.lax.stop_gradient(X)
+
     def eig(self, A: Array, /) -> EigPair:
         return super().eig(_untracked(A))
 

@@ -30,6 +30,9 @@ class Backend(Protocol):
     def readable(self, X: Array, /) -> bool:
         """Whether X has numbers that Python can read: not so under a tracer."""
 
+    def constant(self, X: Array, /) -> Array:
+        """X, which the library then does not differentiate."""
+
     def number(self, X: Array, /) -> complex:
         """The value of a zero-dimensional X."""
 

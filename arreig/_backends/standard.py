@@ -44,6 +44,9 @@ class StandardBackend:
     def readable(self, X: Array, /) -> bool:
         return True
 
+    def constant(self, X: Array, /) -> Array:
+        return X
+
     def number(self, X: Array, /) -> complex:
         return complex(X)
 

@@ -70,6 +70,10 @@ class TorchBackend(StandardBackend):
             or any(_is_batched(x) or isinstance(x, FakeTensor) or x.is_meta for x in _layers(X))
         )
 
+    def constant(self, X: Array, /) -> Array:
+        with torch.no_grad(), forward_ad._set_fwd_grad_enabled(False):
+            return X.clone()  # detach() is not known to torch's older vmap
+
     def number(self, X: Array, /) -> complex:
         return complex(X.detach())  # torch warns where a tracked tensor becomes a number
 

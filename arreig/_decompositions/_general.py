@@ -1,15 +1,16 @@
 """A V = V diag(w) for a general matrix: the eigensystem behind eig and eigvals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
+from functools import cached_property, partial
+from typing import Any, Self
 
 from .._array_api import adjoint, column_norm, conj, imag, is_complex, namespace, promote_complex, real, roundoff
 from .._backends import Factor, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._rules import eig as rules
+from .._rules._refinement import Refinement
 from .._types import Array, EigPair
 from . import _inputs, _reports
 from ._flags import Flag
@@ -30,6 +31,7 @@ class GeneralEigensystem(Eigensystem):
         degeneracy: object = None,
         sort: object = None,
         check: object = None,
+        refine: object = None,
         vectors: bool = True,
     ) -> tuple[Self, list[Flag]]:
         """Decompose A, or take what the caller has; with the flags that this raised, not read yet.
@@ -40,7 +42,7 @@ class GeneralEigensystem(Eigensystem):
         _inputs.untracked("A", A)
         own = carried(eigensystem) if isinstance(eigensystem, GeneralResult) else None
         options = resolve(
-            A, gauge, degeneracy, sort, check, complex_vectors=True, own=None if own is None else own.options
+            A, gauge, degeneracy, sort, check, refine, complex_vectors=True, own=None if own is None else own.options
         )
         flags: list[Flag] = []
         A = _reports.tame("A", A, 2, flags)
@@ -98,6 +100,21 @@ class GeneralEigensystem(Eigensystem):
         """Whether V is numerically singular."""
         return _reports.defective(self.w, self.kappa)
 
+    def _refined(self, rule: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
+        """What a rule returns, refined as the options say; its last result, the columns that ask for refinement, is read.
+
+        A supplied (w, V) is not refined: it decomposes a matrix that is A only up to its residual.
+        """
+        refine, degeneracy, backend = self.options.refine, self.options.degeneracy, backend_for(self.V)
+        if self.supplied or not degeneracy.exact:
+            refine = 0
+        if refine != "auto":
+            return rule(refinement=Refinement(refine, False, backend.constant))[:-1]
+        *results, asking = rule(refinement=Refinement(0, True, backend.constant))
+        if not (self.options.check and backend.readable(asking)) or bool(namespace(asking).any(asking)):
+            *results, _ = rule(refinement=Refinement(1, False, backend.constant))
+        return tuple(results)
+
     def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Array:
         """gA."""
         if gV is None and gw is None and gW is None:
@@ -125,9 +142,11 @@ class GeneralEigensystem(Eigensystem):
                 gW = self.cotangent("gW", gW, self.V, flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)
                 gV = gV + rules.left_cotangent(gW, self.W)
-            gA, refused = rules.vjp(
+            rule = partial(
+                rules.vjp,
                 gV,
                 gw,
+                self.A,
                 self.w,
                 self.V,
                 reach=reach,
@@ -138,8 +157,8 @@ class GeneralEigensystem(Eigensystem):
                 solve_adjoint=self.factor.solve_adjoint,
                 gauge=self.options.gauge,
                 degeneracy=self.options.degeneracy,
-                real_matrix=self.real_matrix,
             )
+            gA, refused = self._refined(rule)
             flags += [self.defective, *_reports.refused(refused, self.w, self.options.degeneracy.advice)]
         return self.settle((gA,), flags)[0]
 
@@ -147,15 +166,20 @@ class GeneralEigensystem(Eigensystem):
         """dw, dV and, with left, dW."""
         flags = list(flags)
         dA = self.tangent(dA, flags)
-        dw, dV, refused = rules.jvp(
+        rule = partial(
+            rules.jvp,
             dA,
+            self.A,
             self.w,
             self.V,
             pairs=self.pairs,
+            kappa=self.kappa,
+            size=self.size,
             solve=self.factor.solve,
             gauge=self.options.gauge,
             degeneracy=self.options.degeneracy,
         )
+        dw, dV, refused = self._refined(rule)
         flags += [self.defective, _reports.degenerate(refused, self.w, self.options.degeneracy.advice)]
         return self.settle((dw, dV, rules.left_tangent(dV, self.W)) if left else (dw, dV), flags)
 

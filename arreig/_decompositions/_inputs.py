@@ -1,6 +1,6 @@
 """Checks of arguments: what can be seen from types, shapes and option names, without looking at a number."""
 
-from typing import Any
+from typing import Any, Literal
 
 from .. import _gauge
 from .._array_api import device, is_complex, namespace
@@ -113,6 +113,15 @@ def sort(option: object) -> str | None:
     if option is None or (isinstance(option, str) and option in ("abs", "real")):
         return option
     raise InputError(f"sort must be None, 'abs' or 'real'; got {option!r}")
+
+
+def refine(option: object) -> Literal["auto"] | int:
+    """A number of refinement steps, or "auto"."""
+    if option == "auto" and isinstance(option, str):
+        return "auto"
+    if isinstance(option, int) and option is not True and option >= 0:
+        return int(option)
+    raise InputError(f"refine must be 'auto', False or a number of steps; got {option!r}")
 
 
 def switch(name: str, option: object) -> bool:

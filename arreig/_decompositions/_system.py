@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace
 from .._degeneracy import Degeneracy, numerically_equal
@@ -23,6 +23,7 @@ class Options:
     degeneracy: Degeneracy
     sort: str | None
     check: bool
+    refine: Literal["auto"] | int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,11 @@ class Eigensystem(ABC):
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
 
     @classmethod
-    def again(cls, A: Array, w: Array, V: Array, *, gauge: object, degeneracy: object, check: object) -> Self:
+    def again(
+        cls, A: Array, w: Array, V: Array, *, gauge: object, degeneracy: object, check: object, refine: object = None
+    ) -> Self:
         """An eigensystem that was admitted before, from its arrays, which may be tracked: nothing is decomposed or verified."""
-        return cls(A, w, V, resolve(A, gauge, degeneracy, None, check, complex_vectors=is_complex(V)))
+        return cls(A, w, V, resolve(A, gauge, degeneracy, None, check, refine, complex_vectors=is_complex(V)))
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -154,20 +157,22 @@ def resolve(
     degeneracy: object,
     sort: object,
     check: object,
+    refine: object = None,
     *,
     complex_vectors: bool,
     own: Options | None = None,
 ) -> Options:
     """Options from what a caller named; None stands for what the supplied eigensystem has, else for the default."""
-    default = own or Options(_inputs.GAUGES["canonical"], _inputs.DEGENERACIES["raise"], None, True)
+    default = own or Options(_inputs.GAUGES["canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto")
     chosen = Options(
         default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors),
         default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
         default.sort if sort is None else _inputs.sort(sort),
         default.check if check is None else _inputs.switch("check", check),
+        default.refine if refine is None else _inputs.refine(refine),
     )
     if own is not None:
-        for name in ("gauge", "degeneracy", "sort", "check"):
+        for name in ("gauge", "degeneracy", "sort", "check", "refine"):
             here, there = getattr(chosen, name), getattr(own, name)
             if here != there:
                 raise InputError(

@@ -10,6 +10,14 @@ The diagonal of X is free: U = V (F o P) has none, the gauge adds dV = U + V dia
     <gV, dV> + <gw, dw> = <gh, V (F o P)> + <diag gw, P> = <gP, V^-1 dA V>,   gP = diag(gw) + conj(F) o (V^H gh)
     Y = V^-H gP,                                                              gA = Y V^H
 
+Both are solutions of the differentiated equation, U and dw of A U - U diag(w) = V diag(dw) - dA V, and Y of its adjoint
+
+    A^H Y - Y conj(diag w) = -gh,   diag(V^H Y) = gw     (as gh has no component along v_j: v_j^H gh_j = 0)
+
+so they can be refined with the same F and the same factorisation: the residual R of an approximate solution is the right-hand
+side for its correction, -V (F o V^-1 R), or V^-H (conj(F) o (V^H (-R)) + diag(rho)) with rho what is missing in the second
+condition. R is made orthogonal to v_j where the equation says nothing.
+
 W = V^-H follows V: dW = -W dV^H W, whose adjoint adds -W gW^H W to gV. A real A takes the real part of gA.
 
 Sources: Magnus, Econometric Theory 1 (1985) 179; Giles, An extended collection of matrix derivative results (2008), sec. 3.1;
@@ -20,12 +28,16 @@ from collections.abc import Callable
 
 from .._array_api import (
     adjoint,
+    column_dot,
+    column_norm,
     conj,
     diagonal,
     diagonal_matrix,
+    is_complex,
     largest,
     matrix_norm,
     namespace,
+    nowhere,
     promote_complex,
     real,
     roundoff,
@@ -34,6 +46,7 @@ from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
+from ._refinement import Refinement, asks, trusted
 
 _DROWNED = 1e-2  # least |gA| against its terms' rounding errors, for gradients of eigenvalues: two digits
 _MIXED = 1e-3  # largest residual of left vectors, relative to |A|; it was seen to be a tenth of the error or more
@@ -42,18 +55,47 @@ Solve = Callable[[Array], Array]
 
 
 def jvp(
-    dA: Array, w: Array, V: Array, /, *, pairs: Array, solve: Solve, gauge: Gauge, degeneracy: Degeneracy
-) -> tuple[Array, Array, Array]:
-    """dw, dV and the refused pairs; solve(X) = V^-1 X."""
+    dA: Array,
+    A: Array,
+    w: Array,
+    V: Array,
+    /,
+    *,
+    pairs: Array,
+    kappa: Array,
+    size: Array,
+    solve: Solve,
+    gauge: Gauge,
+    degeneracy: Degeneracy,
+    refinement: Refinement,
+) -> tuple[Array, Array, Array, Array]:
+    """dw, dV, the refused pairs, and the columns that ask for refinement; solve(X) = V^-1 X."""
+    xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
-    P = solve(promote_complex(dA) @ V)
-    U = V @ (F * P)
-    return diagonal(P), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
+    B = promote_complex(dA) @ V
+    P = solve(B)
+    dw, U = diagonal(P), V @ (F * P)
+
+    def residual(U: Array, dw: Array) -> tuple[Array, Array]:
+        Vdw = V * dw[..., None, :]
+        R = Vdw - B - (promote_complex(A) @ U - U * w[..., None, :])
+        return R, asks(R, U, xp.abs(B) + xp.abs(Vdw), w, kappa, size)
+
+    for _ in range(refinement.steps):
+        R, wanted = residual(U, dw)
+        E = solve(R)
+        D = -V @ (F * E)
+        accept = wanted & trusted(D, U)
+        U = U + refinement.constant(xp.where(accept[..., None, :], D, 0.0))
+        dw = dw - refinement.constant(xp.where(accept, diagonal(E), 0.0))
+    wanted = residual(U, dw)[1] if refinement.judge else nowhere(w)
+    return dw, gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs), wanted
 
 
 def vjp(
     gV: Array,
     gw: Array,
+    A: Array,
     w: Array,
     V: Array,
     /,
@@ -66,17 +108,29 @@ def vjp(
     solve_adjoint: Solve,
     gauge: Gauge,
     degeneracy: Degeneracy,
-    real_matrix: bool,
-) -> tuple[Array, CotangentFlags]:
-    """gA and what is refused.
+    refinement: Refinement,
+) -> tuple[Array, CotangentFlags, Array]:
+    """gA, what is refused, and the columns of Y that ask for refinement.
 
     solve_adjoint(X) = V^-H X, of whose columns W_norm has the norms; size = ||A||_F; reach: see `cotangent_flags`.
     """
+    xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
     gh = gauge.project_cotangent(V, gV)
     N = adjoint(V) @ gh
-    gP = diagonal_matrix(gw) + conj(F) * N
-    Y = solve_adjoint(gP)
+    Y = solve_adjoint(diagonal_matrix(gw) + conj(F) * N)
+
+    def residual(Y: Array) -> tuple[Array, Array]:
+        R = -gh - (adjoint(promote_complex(A)) @ Y - Y * conj(w)[..., None, :])
+        R = R - V * (column_dot(V, R) / column_norm(V) ** 2)[..., None, :]
+        return R, asks(R, Y, gh, w, kappa, size)
+
+    for _ in range(refinement.steps):
+        R, wanted = residual(Y)
+        rho = gw - column_dot(V, Y)
+        D = solve_adjoint(diagonal_matrix(rho) - conj(F) * (adjoint(V) @ R))
+        Y = Y + refinement.constant(xp.where((wanted & trusted(D, Y))[..., None, :], D, 0.0))
+    wanted = residual(Y)[1] if refinement.judge else nowhere(w)
     gA = Y @ adjoint(V)
     flags = cotangent_flags(
         gA,
@@ -95,7 +149,7 @@ def vjp(
         gauge=gauge,
         degeneracy=degeneracy,
     )
-    return (real(gA) if real_matrix else gA), flags
+    return (gA if is_complex(A) else real(gA)), flags, wanted
 
 
 def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array, solve: Solve) -> tuple[Array, Array]:

@@ -225,3 +225,24 @@ def test_vmap_over_functionals() -> None:
         grad(loss, argnums=1)(A[0], z[0])
     with pytest.raises(arreig.InputTypeError, match=r"holds z constant.* detach\(\) it"):
         loss(A[0], z[0].clone().requires_grad_())
+
+
+def test_refinement() -> None:
+    """Where it corrects, in every mode, and without a share in second derivatives: what it adds is 0 in exact arithmetic."""
+    i, j = np.indices((8, 8))
+    A = torch.as_tensor(np.where(j < i - 1, 0.0, 8.0 - np.maximum(i, j)))  # Frank's matrix
+    C = random(8, 8, dtype=torch.complex128, seed=1)
+
+    def loss(refine: Any) -> Any:
+        return lambda A: (C * arreig_torch.eig(A, refine=refine).eigenvectors).sum().real
+
+    plain, refined = grad(loss(False))(A), grad(loss("auto"))(A)
+    torch.testing.assert_close(refined, arreig.eig_vjp(A, C.conj()), rtol=0, atol=0)
+    assert (plain != refined).any()
+    torch.testing.assert_close(vmap(grad(loss("auto")))(A[None])[0], refined, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(jacfwd(loss("auto"))(A), refined, rtol=1e-10, atol=1e-10)
+    hessians = [hessian(loss(refine))(A).reshape(64, 64) for refine in (False, "auto", 2)]
+    for H in hessians:
+        scale = float(H.abs().max())
+        torch.testing.assert_close(H, H.mT, rtol=0, atol=1e-8 * scale)
+        torch.testing.assert_close(H, hessians[0], rtol=0, atol=1e-7 * scale)

@@ -21,10 +21,16 @@ GAUGES = ("canonical", "phase-free", "Component", "Functional")
 # Broaden with a vanishing eps is the plain rule; its bias at larger ones is tested with the degeneracies.
 DEGENERACIES = {"raise": "raise", "mask": "mask", "Broaden": arreig.Broaden(1e-24)}
 # Libraries with batch shapes; one shape for JAX, which compiles for each, and for a GPU.
-EAGERLY = [pytest.param(name, batch, id=f"{name}-{batch}") for name in EAGER for batch in BATCHES]
+EAGERLY = [
+    pytest.param(name, batch, kind, id=f"{name}-{batch}-{kind}")
+    for name in EAGER
+    for batch in BATCHES
+    for kind in ("eig", "eigh", *(["eig, refine=2", "eig, refine=False"] if batch == (3,) else []))
+]
 ONCE = [
-    pytest.param("jax", (3,), id="jax"),
-    *(pytest.param(name, (3,), id=name, marks=pytest.mark.gpu) for name in ON_GPU),
+    pytest.param(name, (3,), kind, id=f"{name}-{kind}", marks=[pytest.mark.gpu] * (name in ON_GPU))
+    for name in ("jax", *ON_GPU)
+    for kind in ("eig", "eigh")
 ]
 # Gradients of matrices with gaps around 0.5 and condition numbers below 10; single precision has u = 6e-8.
 TOLERANCE = {"float64": 1e-8, "complex128": 1e-8, "float32": 2e-4, "complex64": 2e-4}
@@ -160,11 +166,11 @@ class Case:
 @pytest.mark.parametrize("supplied", [False, True], ids=["own", "supplied"])
 @pytest.mark.parametrize("degeneracy", DEGENERACIES)
 @pytest.mark.parametrize("gauge", GAUGES)
-@pytest.mark.parametrize("kind", ["eig", "eigh"])
-@pytest.mark.parametrize(("lib", "batch"), [*EAGERLY, *ONCE], indirect=["lib"])
+@pytest.mark.parametrize(("lib", "batch", "kind"), [*EAGERLY, *ONCE], indirect=["lib"])
 def test_oracles(
     lib: Any, dtype: str, batch: tuple[int, ...], kind: str, gauge: str, degeneracy: str, supplied: bool
 ) -> None:
+    kind, _, refine = kind.partition(", refine=")
     case = Case.of(kind, dtype.startswith("complex"), batch, gauge, supplied)
     precision = "64" if dtype in ("float32", "complex64") else "128"
     tolerance = TOLERANCE[dtype]
@@ -176,6 +182,8 @@ def test_oracles(
 
     options = {"gauge": gauge_of(gauge, array, dtype, kind), "degeneracy": DEGENERACIES[degeneracy]}
     A, dA = array(case.A), array(case.dA)
+    if refine:
+        options["refine"] = int(refine) if refine.isdigit() else False
     if kind == "eig" and not supplied:
         options["sort"] = {0: None, 1: "abs", 2: "real"}[len(batch)]
     if supplied:
