@@ -27,9 +27,7 @@ class Problem:
     """Which decomposition, with which of arreig's options; vectors: whether V is for the user or only for derivatives."""
 
     system: type[System]
-    gauge: Any = (
-        "canonical"  # the class Functional stands for Functional(z): z is a tensor, so torch has to be shown it
-    )
+    gauge: Any = "canonical"  # of a Functional, only that it is one: its z is a tensor, which torch has to be shown
     degeneracy: Any = "raise"
     sort: Any = None
     left: bool = False
@@ -39,15 +37,12 @@ class Problem:
 
     def _options(self, z: Tensor | None) -> dict[str, Any]:
         gauge = self.gauge if z is None else Functional(z)
-        return {"gauge": gauge, "degeneracy": self.degeneracy, "check": self.check}
-
-    @property
-    def _steps(self) -> dict[str, Any]:
-        return {} if self.system is HermitianEigensystem else {"refine": self.refine}
+        options = {"gauge": gauge, "degeneracy": self.degeneracy, "check": self.check}
+        return options | ({"refine": self.refine} if self.system is GeneralEigensystem else {})
 
     def decompose(self, A: Tensor, z: Tensor | None) -> Tensors:
         """w, V and, for left, W."""
-        options = self._options(z) | {"vectors": self.vectors} | self._steps
+        options = self._options(z) | {"vectors": self.vectors}
         if self.system is HermitianEigensystem:
             system, flags = HermitianEigensystem.of(A, **options)
             return system.settle((system.w, system.V), flags)
@@ -58,7 +53,7 @@ class Problem:
 
     def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor) -> System:
         """The eigensystem of an earlier call of `decompose`."""
-        return self.system.again(A, w, V, **self._options(z), **self._steps)
+        return self.system.again(A, w, V, **self._options(z))
 
     def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensor:
         """gA."""
