@@ -58,9 +58,15 @@ ON_GPU = {"torch-cuda": _cuda, "cupy": _cupy, "jax-gpu": _jax_gpu}
 DTYPES = ("float64", "complex128", "float32", "complex64")
 BATCHES = ((), (3,), (2, 2))
 
-# JAX compiles every operation for every shape: where a test has many, a few minutes. It runs where a test asks for it.
+# JAX compiles every operation for every shape: where a test has many, a few minutes. It runs where a test asks for it, and in
+# one process, which compiles for all.
 EAGER = [name for name in LIBRARIES if name != "jax"]
-EVERYWHERE = [*LIBRARIES, *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_GPU)]
+WITH_JAX = pytest.mark.xdist_group("jax")
+EVERYWHERE = [
+    *EAGER,
+    pytest.param("jax", marks=WITH_JAX),
+    *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_GPU),
+]
 
 
 @pytest.fixture(params=EAGER)

@@ -13,7 +13,7 @@ import pytest
 
 import arreig
 from arreig.testing import adjoint_defect, directional_difference, equation_defect, finite_differences, host, matching
-from tests.conftest import BATCHES, EAGER, ON_GPU
+from tests.conftest import BATCHES, EAGER, ON_GPU, WITH_JAX
 
 N = 4
 Z = np.array([1.0, -0.4, 0.7, 0.9])
@@ -28,7 +28,7 @@ EAGERLY = [
     for kind in ("eig", "eigh", *(["eig, refine=2", "eig, refine=False"] if batch == (3,) else []))
 ]
 ONCE = [
-    pytest.param(name, (3,), kind, id=f"{name}-{kind}", marks=[pytest.mark.gpu] * (name in ON_GPU))
+    pytest.param(name, (3,), kind, id=f"{name}-{kind}", marks=pytest.mark.gpu if name in ON_GPU else WITH_JAX)
     for name in ("jax", *ON_GPU)
     for kind in ("eig", "eigh")
 ]
