@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .._array_api import column_norm, namespace, roundoff
+from .._degeneracy import numerically_singular
 from .._types import Array
 
 _ROUNDING = 10.0  # u times this, where the residual of a column was seen to be rounding
@@ -37,7 +38,12 @@ def asks(R: Array, X: Array, B: Array, w: Array, kappa: Array, size: Array) -> A
     """Columns (..., n) of X, with the right-hand sides B, whose residual is above rounding; size (...) = ||A||_F."""
     norm = size[..., None]
     rounding = _ROUNDING * ((norm + namespace(w).abs(w)) * column_norm(X) + column_norm(B))
-    return column_norm(R) > roundoff(X) * (rounding + kappa * norm * column_norm(X))
+    return column_norm(R) > roundoff(X) * (rounding + norm * column_norm(X) * kappa)
+
+
+def refused_members(kappa: Array) -> Array:
+    """Members (..., 1, 1) with a numerically singular V: nothing is left to refine, and products would overflow."""
+    return namespace(kappa).any(numerically_singular(kappa), axis=-1)[..., None, None]
 
 
 def trusted(D: Array, X: Array) -> Array:

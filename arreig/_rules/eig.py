@@ -46,7 +46,7 @@ from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
-from ._refinement import Refinement, asks, trusted
+from ._refinement import Refinement, asks, refused_members, trusted
 
 _DROWNED = 1e-2  # least |gA| against its terms' rounding errors, for gradients of eigenvalues: two digits
 _MIXED = 1e-3  # largest residual of left vectors, relative to |A|; it was seen to be a tenth of the error or more
@@ -76,10 +76,14 @@ def jvp(
     P = solve(B)
     dw, U = diagonal(P), V @ (F * P)
 
+    refused = refused_members(kappa)
+    in_cluster = xp.any(pairs, axis=-2)  # there U leaves out a part that the residual would ask for
+
     def residual(U: Array, dw: Array) -> tuple[Array, Array]:
-        Vdw = V * dw[..., None, :]
-        R = Vdw - B - (promote_complex(A) @ U - U * w[..., None, :])
-        return R, asks(R, U, xp.abs(B) + xp.abs(Vdw), w, kappa, size)
+        U = xp.where(refused, 0.0, U)
+        Vdw = V * xp.where(refused[..., 0], 0.0, dw)[..., None, :]
+        R = xp.where(refused, 0.0, Vdw - B - (promote_complex(A) @ U - U * w[..., None, :]))
+        return R, asks(R, U, xp.abs(B) + xp.abs(Vdw), w, kappa, size) & ~in_cluster
 
     for _ in range(refinement.steps):
         R, wanted = residual(U, dw)
@@ -120,9 +124,13 @@ def vjp(
     N = adjoint(V) @ gh
     Y = solve_adjoint(diagonal_matrix(gw) + conj(F) * N)
 
+    refused = refused_members(kappa)
+
     def residual(Y: Array) -> tuple[Array, Array]:
+        Y = xp.where(refused, 0.0, Y)
         R = -gh - (adjoint(promote_complex(A)) @ Y - Y * conj(w)[..., None, :])
         R = R - V * (column_dot(V, R) / column_norm(V) ** 2)[..., None, :]
+        R = xp.where(refused, 0.0, R)
         return R, asks(R, Y, gh, w, kappa, size)
 
     for _ in range(refinement.steps):

@@ -292,3 +292,33 @@ def test_options(option: Any) -> None:
         return
     with pytest.raises(arreig.InputError, match="refine must be 'auto', False or a number of steps"):
         arreig.eig(np.eye(2), refine=option)
+
+
+def test_a_cluster_is_left_as_the_policy_leaves_it() -> None:
+    """The tangents of "mask" leave out rotations inside a cluster; that is no residual to be corrected."""
+    A = np.array(
+        [
+            [10.0, -206, -206, 110, -96],
+            [-14, 110, 114, -66, 52],
+            [14, -41, -45, 30, -16],
+            [-7, 296, 296, -155, 144],
+            [-7, 170, 170, -89, 78],
+        ]
+    )
+    plain, refined = (arreig.eig(A, degeneracy="mask", refine=r, check=False) for r in (False, "auto"))
+    cluster = np.abs(plain.eigenvalues + 4) < 1e-6
+    assert cluster.sum() == 2
+    for r in (plain, refined):  # the sum over the cluster is exactly -49
+        assert abs(r.jvp(np.ones((5, 5)))[0][cluster].sum() + 49) < 1e-9
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_defective_member_raises_no_warning(check: bool) -> None:
+    A = (np.eye(4) + np.eye(4, k=1)).astype("float32")
+    result = arreig.eig(A, gauge="phase-free", check=check)
+    dA = np.full((4, 4), 2e6, "float32")
+    if check:
+        with pytest.raises(arreig.DefectiveMatrixError):
+            result.jvp(dA)
+    else:
+        assert np.isnan(result.jvp(dA)[1]).all()
