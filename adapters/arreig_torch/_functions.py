@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar, overload
 
 import torch
 
-from arreig import Functional, InputTypeError
+from arreig import ArreigError, Functional, InputTypeError
 from arreig._decompositions import _inputs
 from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
@@ -30,8 +30,9 @@ def _decompose(A: Tensor, problem: Problem) -> Tensors:
             f"A must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
         )
     if torch.compiler.is_exporting():
-        raise NotImplementedError(
-            "arreig_torch cannot be exported: torch.export would keep its values and lose its gradient"
+        raise ArreigError(
+            "arreig_torch refuses torch.export, which would keep its values and silently drop its gradient: export the part of "
+            "the model after the decomposition, and pass it w and V"
         )
     if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
         A = A.float()

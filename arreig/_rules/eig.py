@@ -29,7 +29,7 @@ from collections.abc import Callable
 from .._array_api import (
     adjoint,
     column_dot,
-    column_norm,
+    column_square,
     conj,
     diagonal,
     diagonal_matrix,
@@ -129,7 +129,7 @@ def vjp(
     def residual(Y: Array) -> tuple[Array, Array]:
         Y = xp.where(refused, 0.0, Y)
         R = -gh - (adjoint(promote_complex(A)) @ Y - Y * conj(w)[..., None, :])
-        R = R - V * (column_dot(V, R) / column_norm(V) ** 2)[..., None, :]
+        R = R - V * (column_dot(V, R) / column_square(V))[..., None, :]
         R = xp.where(refused, 0.0, R)
         return R, asks(R, Y, gh, w, kappa, size)
 
