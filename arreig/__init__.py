@@ -22,6 +22,8 @@ from ._errors import (
     NonFiniteError,
 )
 from ._gauge import Component, Functional
+from ._perturb import Perturb
+from ._split import Split
 
 __version__ = "0.1.0"
 
@@ -44,6 +46,8 @@ __all__ = [
     "InputTypeError",
     "LostPrecisionError",
     "NonFiniteError",
+    "Perturb",
+    "Split",
     "__version__",
     "eig",
     "eig_jvp",

@@ -25,6 +25,7 @@ from ._types import Array
 
 _EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
 _SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
+_LOST_TWICE = 1e-3  # part of a second derivative that rounding may reach
 _SMOOTH = 1e3  # how much faster than w itself a smooth function of w may vary, relative to ||A||_F
 
 
@@ -98,6 +99,10 @@ class Degeneracy(ABC):
     advice: ClassVar[str] = ""  # closes the message of a refusal
     exact: ClassVar[bool] = True  # whether the inverse gaps solve the differentiated equation, so that it can refine
 
+    def departure(self, n: int, u: float, /) -> float:
+        """How far from A, relative to |A|, the matrix may be that is decomposed in its place; u the unit roundoff."""
+        return 0.0
+
     def clusters(self, equal: Array, /) -> Array:
         """The pairs i != j ``(..., n, n)`` that count as one cluster."""
         return equal
@@ -119,7 +124,7 @@ class Degeneracy(ABC):
         """Pairs whose tangents dV this policy cannot serve."""
         return nowhere(pairs)
 
-    def refused_second_derivatives(self, pairs: Array, /) -> Array:
+    def refused_second_derivatives(self, pairs: Array, w: Array, kappa: Array, size: Array, /) -> Array:
         """Pairs that keep a derivative from being differentiated again.
 
         The rules' formulas hold where the eigenvalues of a cluster stay together; a derivative asks what happens if not.
@@ -132,9 +137,10 @@ class Raise(Degeneracy):
     """Refuse cotangents of eigenvectors of a cluster, and cotangents of its eigenvalues that are not all equal."""
 
     advice = (
-        "Their single eigenvectors have no derivative, only their span and their mean eigenvalue have. If the loss depends on "
-        "the cluster through those alone (a projector, a sum over the cluster), use degeneracy='mask'; to reproduce a code "
-        "that adds an eps to the gaps, degeneracy=arreig.Broaden(eps), whose gradients are biased"
+        "Their single eigenvectors have no derivative, only their span and their mean eigenvalue have. If the loss is a smooth "
+        "function of the matrix (an exponential, a scattering matrix), use degeneracy='split', or 'perturb' where eigenvectors "
+        "are missing (a Jordan block); if it depends on the cluster through its span and mean alone (a projector, a sum over the "
+        "cluster), 'mask'; to reproduce a code that adds an eps to the gaps, arreig.Broaden(eps), whose gradients are biased"
     )
 
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
@@ -144,13 +150,28 @@ class Raise(Degeneracy):
         return pairs
 
 
+class Smooth(Raise):
+    """For losses that are smooth functions of A: a matrix nearby is decomposed, whose eigenvalues are separate.
+
+    What is numerically equal even so is refused as `Raise` does.
+    """
+
+    def refused_second_derivatives(self, pairs: Array, w: Array, kappa: Array, size: Array, /) -> Array:
+        """Pairs of which rounding, u (|A|/gap)^2 for such a loss, would leave fewer than three digits."""
+        xp = namespace(w)
+        pair_kappa = kappa[..., :, None] + kappa[..., None, :]
+        resolution = (roundoff(w) / _LOST_TWICE) ** 0.5 * size[..., None, None]
+        return (xp.abs(gaps(w)) <= pair_kappa / 2 * resolution) & ~on_diagonal(pairs)
+
+
 @dataclass(frozen=True)
 class Mask(Degeneracy):
     """F = 0 inside clusters: exact for losses that depend on them through span and mean eigenvalue. Refuse the others."""
 
     advice = (
         "degeneracy='mask' serves losses that depend on the cluster through its span and its mean eigenvalue alone, but these "
-        "cotangents depend on the basis inside it, or tell its eigenvalues apart: the loss has no derivative here"
+        "cotangents depend on the basis inside it, or tell its eigenvalues apart. If the loss is a smooth function of the matrix "
+        "as a whole, use degeneracy='split'; otherwise it has no derivative here"
     )
 
     def clusters(self, equal: Array, /) -> Array:
@@ -196,8 +217,8 @@ class Broaden(Degeneracy):
     def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
         return nowhere(pairs)
 
-    def refused_second_derivatives(self, pairs: Array, /) -> Array:
+    def refused_second_derivatives(self, pairs: Array, w: Array, kappa: Array, size: Array, /) -> Array:
         return nowhere(pairs)
 
 
-DegeneracyOption: TypeAlias = Literal["raise", "mask"] | Degeneracy
+DegeneracyOption: TypeAlias = Literal["raise", "mask", "split", "perturb"] | Degeneracy

@@ -23,13 +23,16 @@ LAYERS: dict[str, set[str]] = {
     "_errors": set(),
     "_array_api": {"_types"},
     "_gauge": {"_array_api", "_errors", "_types"},
+    "_generic": {"_array_api", "_types"},
     "_degeneracy": {"_array_api", "_errors", "_types"},
+    "_split": {"_array_api", "_degeneracy", "_errors", "_generic", "_types"},
+    "_perturb": {"_array_api", "_degeneracy", "_errors", "_generic", "_types"},
     "_rules": {"_array_api", "_gauge", "_degeneracy", "_types", "_rules"},
     "_backends": {"_array_api", "_errors", "_types", "_backends"},
     "_capabilities": set(),
     "_decompositions": {"*"},
     "testing": {"_array_api", "_types"},
-    "__init__": {"_decompositions", "_degeneracy", "_errors", "_gauge"},
+    "__init__": {"_decompositions", "_degeneracy", "_errors", "_gauge", "_perturb", "_split"},
     # what decides and what computes is behind the decompositions: an adapter takes no rule and no backend by itself
     "arreig_torch": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_torch", *arreig.__all__},
 }

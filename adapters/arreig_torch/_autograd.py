@@ -41,19 +41,24 @@ class Problem:
         return options | ({"refine": self.refine} if self.system is GeneralEigensystem else {})
 
     def decompose(self, A: Tensor, z: Tensor | None) -> Tensors:
-        """w, V and, for left, W."""
+        """w, V, for left W, and, if eigenvalues are separated, which pairs."""
         options = self._options(z) | {"vectors": self.vectors}
+        system: System
+        arrays: Tensors
         if self.system is HermitianEigensystem:
             system, flags = HermitianEigensystem.of(A, **options)
-            return system.settle((system.w, system.V), flags)
-        general, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
-        if self.left:
-            return general.settle((general.w, general.V, general.W), [*flags, general.defective])
-        return general.settle((general.w, general.V), flags)
+            arrays = system.settle((system.w, system.V), flags)
+        elif self.left:
+            system, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
+            arrays = system.settle((system.w, system.V, system.W), [*flags, system.defective])
+        else:
+            system, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
+            arrays = system.settle((system.w, system.V), flags)
+        return arrays if system.separated is None else (*arrays, system.separated)
 
-    def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor) -> System:
+    def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor, separated: Tensor | None) -> System:
         """The eigensystem of an earlier call of `decompose`."""
-        return self.system.again(A, w, V, **self._options(z))
+        return self.system.again(A, w, V, separated, **self._options(z))
 
     def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensor:
         """gA."""
@@ -87,7 +92,7 @@ def full_precision(x: Tensor) -> Iterator[None]:
 
 
 class Decomposition(Function):
-    """A, z -> w, V and, for left, W."""
+    """A, z -> w, V, for left W, and the pairs of eigenvalues that were separated, if the policy does that."""
 
     @staticmethod
     def forward(A: Tensor, z: Tensor | None, problem: Problem) -> Tensors:
@@ -96,29 +101,34 @@ class Decomposition(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
         A, z, ctx.problem = inputs
-        ctx.save_for_backward(A, z, *output[:2])
-        ctx.save_for_forward(A, z, *output[:2])
+        separated = output[-1] if output[-1].dtype == torch.bool else None
+        if separated is not None:
+            ctx.mark_non_differentiable(separated)
+        ctx.save_for_backward(A, z, *output[:2], separated)
+        ctx.save_for_forward(A, z, *output[:2], separated)
         ctx.set_materialize_grads(False)  # None, the absence of a loss on V, has a rule of its own
 
     @staticmethod
     def backward(
-        ctx: Any, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None = None
+        ctx: Any, gw: Tensor | None, gV: Tensor | None, *others: Tensor | None
     ) -> tuple[Tensor | None, None, None]:
+        gW = others[0] if ctx.problem.left else None
         if gw is None and gV is None and gW is None:
             return None, None, None
-        A, z, w, V = ctx.saved_tensors
+        A, z, w, V, separated = ctx.saved_tensors
         with full_precision(V):
-            system = ctx.problem.again(A, z, w, V)
+            system = ctx.problem.again(A, z, w, V, separated)
             gA = ctx.problem.vjp(system, gw, gV, gW)
             return _guarded(gA, system), None, None
 
     @staticmethod
-    def jvp(ctx: Any, dA: Tensor, *_: None) -> Tensors:
-        A, z, w, V = ctx.saved_tensors
+    def jvp(ctx: Any, dA: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        A, z, w, V, separated = ctx.saved_tensors
         # torch runs this with forward mode off, so that an outer forward derivative of this one would silently be zero.
         with full_precision(V), forward_ad._set_fwd_grad_enabled(True):
-            system = ctx.problem.again(A, z, w, V)
-            return tuple(_guarded(x, system) for x in ctx.problem.jvp(system, dA))
+            system = ctx.problem.again(A, z, w, V, separated)
+            tangents = tuple(_guarded(x, system) for x in ctx.problem.jvp(system, dA))
+            return tangents if separated is None else (*tangents, None)
 
     @staticmethod
     def vmap(
@@ -163,6 +173,6 @@ class _Once(Function):
 
 def _guarded(x: Tensor, system: System) -> Tensor:
     options = system.options
-    pairs = options.degeneracy.refused_second_derivatives(system.pairs)
+    pairs = options.degeneracy.refused_second_derivatives(system.pairs, system.w, system.kappa, system.size)
     guarded: Tensor = _Once.apply(x, pairs, system.w.detach(), options.check)  # type: ignore[no-untyped-call]
     return guarded

@@ -148,8 +148,8 @@ def eig(
     problem = Problem(
         GeneralEigensystem, gauge=gauge, sort=sort, left=left, degeneracy=degeneracy, check=check, refine=refine
     )
-    out = _decompose(A, problem)
-    return EigTriple(*out) if left else EigPair(*out)
+    w, V, *W = _decompose(A, problem)
+    return EigTriple(w, V, W[0]) if left else EigPair(w, V)
 
 
 @_eager
@@ -189,7 +189,8 @@ def eigh(
     GaugeTieWarning
         As for `arreig.eigh`.
     """
-    return EigPair(*_decompose(A, Problem(HermitianEigensystem, gauge=gauge, degeneracy=degeneracy, check=check)))
+    w, V, *_ = _decompose(A, Problem(HermitianEigensystem, gauge=gauge, degeneracy=degeneracy, check=check))
+    return EigPair(w, V)
 
 
 @_eager

@@ -5,16 +5,32 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Self
 
-from .._array_api import adjoint, column_norm, conj, imag, is_complex, namespace, promote_complex, real, roundoff
-from .._backends import Factor, backend_for
+from .._array_api import (
+    adjoint,
+    column_norm,
+    conj,
+    imag,
+    is_complex,
+    largest,
+    matrix_norm,
+    namespace,
+    promote_complex,
+    real,
+    roundoff,
+)
+from .._backends import Backend, Factor, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
+from .._perturb import Perturb
 from .._rules import eig as rules
 from .._rules._refinement import Refinement
-from .._types import Array, EigPair
+from .._split import Split, separate
+from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag
-from ._system import Eigensystem, Result, bare, carried, resolve, same_matrix
+from ._system import Eigensystem, Options, Result, bare, carried, resolve, same_matrix
+
+_LEFT = 0.1  # part of the relative residual of V^-H that counts as its error
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +71,47 @@ class GeneralEigensystem(Eigensystem):
             w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True)
             system = cls(A, w, V, options, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors)], vectors)
-        w, V = _sorted(backend.eig(A), options.sort, not is_complex(A))
+        w, V, separated = cls._decomposed(A, options, backend)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
             V = options.gauge.fix(V)
-        return cls(A, w, V, options).admitted(flags, vectors)
+        return cls(A, w, V, options, separated=separated).admitted(flags, vectors)
+
+    @classmethod
+    def _decomposed(cls, A: Array, options: Options, backend: Backend) -> tuple[Array, Array, Array | None]:
+        """w and V in order, V of norm 1, and what was separated."""
+        degeneracy, real_matrix = options.degeneracy, not is_complex(A)
+        if isinstance(degeneracy, Perturb):
+            A = degeneracy.matrix(A, matrix_norm(A), hermitian=False)
+        w, V = backend.eig(A)
+        pairs = None
+        if isinstance(degeneracy, Split):
+            plain = cls(A, w, V, options)
+            w, V, pairs = separate(A, w, V, plain.kappa, plain.size, degeneracy)
+        if options.sort is None:
+            return w, V, pairs
+        order = _order(w, options.sort, real_matrix)
+        if pairs is not None:
+            pairs = _columns(_columns(pairs, order).mT, order)  # symmetric
+        return namespace(w).take_along_axis(w, order, axis=-1), _columns(V, order), pairs
+
+    @cached_property
+    def decomposed(self) -> Array:
+        """The matrix that w and V decompose.
+
+        After `Split` it is A + E with E V = V diag(w) - A V, of which only the columns of clusters are more than rounding. E is
+        small, and so is its rounding error, where V diag(w) V^-1 would have that of cond(V).
+        """
+        if self.perturbation is not None:
+            return self.perturbation.matrix(self.A, self.size, hermitian=False)
+        if self.separated is None:
+            return self.A
+        xp = namespace(self.V)
+        moved = xp.any(self.separated, axis=-1)
+        R = self.V * self.w[..., None, :] - promote_complex(self.A) @ self.V
+        E = adjoint(self.factor.solve_adjoint(adjoint(xp.where(moved[..., None, :], R, 0.0))))
+        E = xp.where(xp.any(moved, axis=-1)[..., None, None], E, 0.0)  # whatever V is where nothing was moved
+        return self.A + (real(E) if self.real_matrix else E)
 
     @cached_property
     def factor(self) -> Factor:
@@ -93,7 +145,14 @@ class GeneralEigensystem(Eigensystem):
         xp = namespace(self.V)
         norm = column_norm(self._inverse_adjoint)
         W = self._inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
-        return column_norm(adjoint(promote_complex(self.A)) @ W - W * conj(self.w)[..., None, :])
+        return column_norm(adjoint(promote_complex(self.decomposed)) @ W - W * conj(self.w)[..., None, :])
+
+    @property
+    def _left_error(self) -> Array:
+        """How inaccurate V^-H is (...), as far as its residual tells; what a caller made with it is no better."""
+        xp = namespace(self.V)
+        worst = largest(self.left_residual, -1)[..., 0]
+        return _LEFT * worst / xp.where(self.size > 0, self.size, 1.0)
 
     @property
     def defective(self) -> Flag:
@@ -126,7 +185,7 @@ class GeneralEigensystem(Eigensystem):
                 gw,
                 self.w,
                 self.V,
-                pairs=self.pairs,
+                pairs=self.pairs if self.split is None else self.pairs | self.split,
                 kappa=self.kappa,
                 size=self.size,
                 solve_adjoint=self.factor.solve_adjoint,
@@ -138,38 +197,46 @@ class GeneralEigensystem(Eigensystem):
         else:
             gV = self.cotangent("gV", gV, self.V, flags)
             reach = column_norm(self.V) * column_norm(gV)
+            accuracy = roundoff(self.V) + 0 * self.size
             if gW is not None:
                 gW = self.cotangent("gW", gW, self.V, flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)
                 gV = gV + rules.left_cotangent(gW, self.W)
+                accuracy = accuracy + self._left_error
             rule = partial(
                 rules.vjp,
                 gV,
                 gw,
-                self.A,
+                self.decomposed,
                 self.w,
                 self.V,
                 reach=reach,
                 W_norm=column_norm(self._inverse_adjoint),
                 pairs=self.pairs,
+                split=self.split,
                 kappa=self.kappa,
                 size=self.size,
+                accuracy=accuracy,
                 solve_adjoint=self.factor.solve_adjoint,
                 gauge=self.options.gauge,
                 degeneracy=self.options.degeneracy,
             )
             gA, refused = self._refined(rule)
             flags += [self.defective, *_reports.refused(refused, self.w, self.options.degeneracy.advice)]
+        if self.perturbation is not None:
+            gA = self.perturbation.cotangent(gA, self.A, self.size, hermitian=False)
         return self.settle((gA,), flags)[0]
 
     def jvp(self, dA: Array, left: bool, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
         """dw, dV and, with left, dW."""
         flags = list(flags)
         dA = self.tangent(dA, flags)
+        if self.perturbation is not None:
+            dA = self.perturbation.tangent(dA, self.A, self.size, hermitian=False)
         rule = partial(
             rules.jvp,
             dA,
-            self.A,
+            self.decomposed,
             self.w,
             self.V,
             pairs=self.pairs,
@@ -196,15 +263,12 @@ class GeneralResult(Result):
     """Marks the results of eig."""
 
 
-def _sorted(pair: EigPair, sort: str | None, real_matrix: bool) -> EigPair:
-    """The pair in the asked order, descending. Stable sorts by the least significant key first.
+def _order(w: Array, sort: str, real_matrix: bool) -> Array:
+    """Indices (..., n) that put w in the asked order, descending. Stable sorts by the least significant key first.
 
     Members of a conjugate pair have equal moduli and real parts to the bit, so stability keeps them together as the backend
     delivers them, +imag first, also where several pairs are equal. Complex matrices have no such pairs: imag decides.
     """
-    if sort is None:
-        return pair
-    w, V = pair
     xp = namespace(w)
     keys = [] if real_matrix else [imag(w)]
     keys += [xp.abs(imag(w)), real(w)]
@@ -214,5 +278,10 @@ def _sorted(pair: EigPair, sort: str | None, real_matrix: bool) -> EigPair:
     for key in keys[1:]:
         by_key = xp.argsort(-xp.take_along_axis(key, order, axis=-1), axis=-1, stable=True)
         order = xp.take_along_axis(order, by_key, axis=-1)
-    columns = xp.broadcast_to(order[..., None, :], V.shape)
-    return EigPair(xp.take_along_axis(w, order, axis=-1), xp.take_along_axis(V, columns, axis=-1))
+    return order
+
+
+def _columns(X: Array, order: Array) -> Array:
+    """Columns of X in that order."""
+    xp = namespace(X)
+    return xp.take_along_axis(X, xp.broadcast_to(order[..., None, :], X.shape), axis=-1)

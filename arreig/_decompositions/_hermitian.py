@@ -7,7 +7,9 @@ from typing import Self
 from .._array_api import adjoint, column_norm, device, is_complex, matrix_norm, namespace, roundoff
 from .._backends import Backend
 from .._errors import EigensystemError, InputError
+from .._perturb import Perturb
 from .._rules import eigh as rules
+from .._split import Split, separate
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, Index
@@ -63,11 +65,18 @@ class HermitianEigensystem(Eigensystem):
             w, V = bare(eigensystem, A, flags, complex_values=False, complex_vectors=is_complex(A))
             system = cls(A, w, V, options, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors), _not_orthogonal(V)], vectors)
-        w, V = backend.eigh(A)
+        degeneracy, separated = options.degeneracy, None
+        if isinstance(degeneracy, Perturb):
+            w, V = backend.eigh(degeneracy.matrix(A, matrix_norm(A), hermitian=True))
+        else:
+            w, V = backend.eigh(A)
+        if isinstance(degeneracy, Split):
+            plain = cls(A, w, V, options)
+            w, V, separated = separate(A, w, V, plain.kappa, plain.size, degeneracy)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
             V = options.gauge.fix(V)
-        return cls(A, w, V, options).admitted(flags, vectors)
+        return cls(A, w, V, options, separated=separated).admitted(flags, vectors)
 
     @property
     def kappa(self) -> Array:
@@ -82,7 +91,13 @@ class HermitianEigensystem(Eigensystem):
         degeneracy = self.options.degeneracy
         if gV is None:
             gA, split = rules.eigenvalue_vjp(
-                gw, self.w, self.V, pairs=self.pairs, kappa=self.kappa, size=self.size, degeneracy=degeneracy
+                gw,
+                self.w,
+                self.V,
+                pairs=self.pairs if self.split is None else self.pairs | self.split,
+                kappa=self.kappa,
+                size=self.size,
+                degeneracy=degeneracy,
             )
             flags.append(_reports.split_eigenvalues(split, self.w))
         else:
@@ -93,18 +108,23 @@ class HermitianEigensystem(Eigensystem):
                 self.w,
                 self.V,
                 pairs=self.pairs,
+                split=self.split,
                 kappa=self.kappa,
                 size=self.size,
                 gauge=self.options.gauge,
                 degeneracy=degeneracy,
             )
             flags += _reports.refused(refused, self.w, degeneracy.advice)
+        if self.perturbation is not None:
+            gA = self.perturbation.cotangent(gA, self.A, self.size, hermitian=True)
         return self.settle((gA,), flags)[0]
 
     def jvp(self, dA: Array, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
         """dw, dV."""
         flags = list(flags)
         dA = self.tangent(dA, flags)
+        if self.perturbation is not None:
+            dA = self.perturbation.tangent(rules.hermitian_part(dA), self.A, self.size, hermitian=True)
         degeneracy = self.options.degeneracy
         dw, dV, refused = rules.jvp(
             dA, self.w, self.V, pairs=self.pairs, gauge=self.options.gauge, degeneracy=degeneracy

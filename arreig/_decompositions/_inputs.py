@@ -8,10 +8,17 @@ from .._backends import Backend, backend_for
 from .._degeneracy import Degeneracy, Mask, Raise
 from .._errors import InputError, InputTypeError
 from .._gauge import Gauge
+from .._perturb import Perturb
+from .._split import Split
 from .._types import Array
 
 GAUGES: dict[str, Gauge] = {"canonical": _gauge.Canonical(), "phase-free": _gauge.PhaseFree()}
-DEGENERACIES: dict[str, Degeneracy] = {"raise": Raise(), "mask": Mask()}
+DEGENERACIES: dict[str, Degeneracy] = {
+    "raise": Raise(),
+    "mask": Mask(),
+    "split": Split(),
+    "perturb": Perturb(),
+}
 _DTYPES = "float32, float64, complex64, complex128"
 
 
@@ -104,7 +111,10 @@ def degeneracy(option: object) -> Degeneracy:
     """The policy an option names."""
     chosen = DEGENERACIES.get(option) if isinstance(option, str) else option
     if not isinstance(chosen, Degeneracy):
-        raise InputError(f"degeneracy must be 'raise', 'mask' or arreig.Broaden(eps); got {option!r}")
+        raise InputError(
+            f"degeneracy must be 'raise', 'mask', 'split', 'perturb', arreig.Split(...), Perturb(delta) or Broaden(eps); got "
+            f"{option!r}"
+        )
     return chosen
 
 

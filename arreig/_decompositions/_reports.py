@@ -68,15 +68,18 @@ def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool) -> Flag:
     return Flag(gauge.tie(V, real_matrix), 1, report, warning=True)
 
 
-def not_an_eigensystem(residual: Array, w: Array, V: Array, size: Array) -> Flag:
-    """A supplied (w, V) is not A's; residual = |A v - w v|/|v|."""
-    bound = namespace(V).broadcast_to(roundoff(V) ** 0.5 * size[..., None], residual.shape)
+def not_an_eigensystem(residual: Array, w: Array, V: Array, size: Array, departure: float) -> Flag:
+    """A supplied (w, V) is not A's; residual = |A v - w v|/|v|, departure: see `Degeneracy`."""
+    xp = namespace(V)
+    size = size if departure == 0 else xp.where(size > 0, size, 1.0)
+    bound = xp.broadcast_to((roundoff(V) ** 0.5 + departure) * size[..., None], residual.shape)
+    of_what = "sqrt(u) |A|" + " and what the degeneracy option moves" * (departure > 0)
 
     def report(index: Index) -> Exception:
         *batch, j = index
         return _errors.EigensystemError(
             f"the supplied eigensystem is not A's: eigenpair {j}{member(tuple(batch))}, w = {number(w[index])}, has "
-            f"|A v - w v|/|v| = {number(residual[index])}, expected at most sqrt(u) |A| = {number(bound[index])}. Pass the "
+            f"|A v - w v|/|v| = {number(residual[index])}, expected at most {of_what} = {number(bound[index])}. Pass the "
             f"decomposition of this very A, eigenvectors as columns, in the order of the eigenvalues"
         )
 
@@ -99,16 +102,20 @@ def off_scale(V: Array, gauge: Gauge) -> Flag:
 
 def defective(w: Array, kappa: Array) -> Flag:
     """V is numerically singular."""
+    singular = numerically_singular(kappa)
 
     def report(index: Index) -> Exception:
-        *batch, j = index
+        *head, j = index
+        batch = tuple(head)
+        columns = [k for k in range(j, w.shape[-1]) if bool(singular[(*batch, k)])]
+        named = ", ".join(f"w[{k}] = {number(w[(*batch, k)])}" for k in columns[:4]) + ", ..." * (len(columns) > 4)
         return _errors.DefectiveMatrixError(
-            f"A{member(tuple(batch))} is numerically defective: its eigenvectors are linearly dependent to working precision "
-            f"(eigenvalue {j}, w = {number(w[index])}, has condition number {number(kappa[index])}), so they have no "
-            f"derivative. Losses on its other eigenvalues can be differentiated with gw alone"
+            f"A{member(batch)} is numerically defective: the eigenvectors of {named} are linearly dependent to working precision "
+            f"(condition number {number(kappa[index])}), so they have no derivative. Losses on its other eigenvalues can be "
+            f"differentiated with gw alone, a loss that is a smooth function of the matrix with degeneracy='perturb'"
         )
 
-    return Flag(numerically_singular(kappa), 1, report)
+    return Flag(singular, 1, report)
 
 
 def lost_precision(where: Array) -> Flag:
@@ -153,7 +160,15 @@ def split_eigenvalues(where: Array, w: Array) -> Flag:
 
 _SECOND = (
     "Even a loss that has a gradient there has no second derivative that would follow from w and V: inside a cluster it depends "
-    "on how fast the loss varies with each pair, which their cotangents do not tell. Second derivatives need separate eigenvalues"
+    "on how fast the loss varies with each pair, which their cotangents do not tell. Second derivatives need separate "
+    "eigenvalues. For a loss that is a smooth function of the matrix, degeneracy=arreig.Split(separation=500) moves them far "
+    "enough apart for about five digits in double precision, and Perturb(delta) those of defective matrices"
+)
+
+_ILL_DEFINED = (
+    "They were separated by degeneracy='split', which is for losses that are smooth functions of the matrix, but the cotangents "
+    "depend on the basis inside the cluster, or tell its eigenvalues apart: the loss has no derivative here. Make it a function "
+    "of the matrix as a whole, or of the cluster's projector and mean eigenvalue"
 )
 
 
@@ -175,6 +190,7 @@ def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
 
     return [
         degenerate(flags.degenerate, w, advice),
+        degenerate(flags.ill_defined, w, _ILL_DEFINED),
         Flag(flags.gauge_dependent, 1, dependent),
         lost_precision(flags.lost),
     ]

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace
-from .._degeneracy import Degeneracy, numerically_equal
+from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, roundoff
+from .._degeneracy import Degeneracy, Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError
 from .._gauge import Gauge
+from .._perturb import Perturb
+from .._split import Split
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, failed, readable, settle
@@ -28,21 +30,35 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Eigensystem(ABC):
-    """A matrix, its (w, V), and the options they were computed with."""
+    """A matrix, its (w, V), and the options they were computed with.
+
+    Under `Split` and `Perturb` (w, V) decomposes a matrix nearby. What is supplied is taken to decompose A, up to its residual.
+    """
 
     A: Array  # (..., n, n), not shared with the caller
     w: Array  # (..., n)
     V: Array  # (..., n, n)
     options: Options
     supplied: bool = field(default=False, kw_only=True)
+    separated: Array | None = field(default=None, kw_only=True)  # (..., n, n) pairs that `Split` separated
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
 
     @classmethod
     def again(
-        cls, A: Array, w: Array, V: Array, *, gauge: object, degeneracy: object, check: object, refine: object = None
+        cls,
+        A: Array,
+        w: Array,
+        V: Array,
+        separated: Array | None,
+        *,
+        gauge: object,
+        degeneracy: object,
+        check: object,
+        refine: object = None,
     ) -> Self:
         """An eigensystem that was admitted before, from its arrays, which may be tracked: nothing is decomposed or verified."""
-        return cls(A, w, V, resolve(A, gauge, degeneracy, None, check, refine, complex_vectors=is_complex(V)))
+        options = resolve(A, gauge, degeneracy, None, check, refine, complex_vectors=is_complex(V))
+        return cls(A, w, V, options, separated=separated)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -64,11 +80,35 @@ class Eigensystem(ABC):
     def kappa(self) -> Array:
         """Condition number (..., n) of each eigenvalue."""
 
+    @property
+    def perturbation(self) -> Perturb | None:
+        """What moved A before it was decomposed."""
+        degeneracy = self.options.degeneracy
+        return degeneracy if isinstance(degeneracy, Perturb) and not self.supplied else None
+
+    def _equal(self, residual: Array) -> Array:
+        return numerically_equal(self.w, self.kappa, self.size, residual)
+
+    @cached_property
+    def _own_residual(self) -> Array:
+        return largest(self.residual(self.A), -1)[..., 0]
+
     @cached_property
     def pairs(self) -> Array:
-        """Pairs (..., n, n) of eigenvalues that the policy treats as equal."""
-        residual = largest(self.residual(self.A), -1)[..., 0] if self.supplied else 0 * self.size
-        return self.options.degeneracy.clusters(numerically_equal(self.w, self.kappa, self.size, residual))
+        """Pairs (..., n, n) of eigenvalues that the policy treats as equal.
+
+        A supplied decomposition resolves no more than its residual, which is no rounding error if it is of a matrix nearby.
+        """
+        degeneracy = self.options.degeneracy
+        near = self.supplied and not isinstance(degeneracy, Smooth)
+        return degeneracy.clusters(self._equal(self._own_residual if near else 0 * self.size))
+
+    @cached_property
+    def split(self) -> Array | None:
+        """Pairs (..., n, n) of eigenvalues that were equal and have been separated; None where the policy separates none."""
+        if not (self.supplied and isinstance(self.options.degeneracy, Split)):
+            return self.separated
+        return transitive_closure(self._equal(self._own_residual)) & ~self.pairs
 
     def residual(self, A: Array) -> Array:
         """|A v - w v|/|v| of every eigenpair (..., n)."""
@@ -90,7 +130,8 @@ class Eigensystem(ABC):
 
     def mismatch(self, A: Array, vectors: bool) -> list[Flag]:
         """Whether a supplied (w, V) decomposes A and, if its vectors matter, has the scale of the gauge."""
-        flags = [_reports.not_an_eigensystem(self.residual(A), self.w, self.V, matrix_norm(A))]
+        departure = self.options.degeneracy.departure(A.shape[-1], roundoff(A))
+        flags = [_reports.not_an_eigensystem(self.residual(A), self.w, self.V, matrix_norm(A), departure)]
         if vectors:
             gauge = self.options.gauge
             flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]

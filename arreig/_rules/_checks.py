@@ -16,10 +16,18 @@ _NOISE = 1e2
 _LOST = 1e-3
 
 
+# When split pairs are not those of a smooth loss: _COUPLED bounds |N_ij| relative to ||gV_i|| + ||gV_j||, in units of sqrt(u),
+# _DOMINANT a pair's term of gA relative to the largest one elsewhere, _ALONE its difference of gw relative to its terms.
+_COUPLED = 5e3
+_DOMINANT = 1e3
+_ALONE = 1e5
+
+
 class CotangentFlags(NamedTuple):
     """What a VJP cannot serve."""
 
     degenerate: Array  # (..., n, n) pairs of numerically equal eigenvalues whose cotangents are refused
+    ill_defined: Array  # (..., n, n) split pairs whose cotangents are not those of a smooth function of A
     gauge_dependent: Array  # (..., n) vectors on whose phase the loss depends though the gauge leaves it open
     lost: Array  # (...) gradients of which rounding leaves fewer than about two digits
 
@@ -37,8 +45,10 @@ def cotangent_flags(
     F: Array,
     W_norm: Array,
     pairs: Array,
+    split: Array | None,
     kappa: Array,
     size: Array,
+    accuracy: Array,
     gauge: Gauge,
     degeneracy: Degeneracy,
 ) -> CotangentFlags:
@@ -47,9 +57,11 @@ def cotangent_flags(
     reach ``(..., n)``: size of the caller's cotangents of each vector, of which gV may also hold what gW contributes to all;
     N: the part of V^H gh whose off-diagonal must vanish in a cluster; W_norm ``(..., n)``: of the columns of V^-H; size: ||A||_F.
 
-    lost: gA is the sum of terms w_i conj(F_ij) N_ij v_j^H and w_j gw_j v_j^H. N_ij = v_i^H gh_j carries an error of
-    u ||v_i|| ||gh_j||, so the terms carry u ||w_i|| ||v_i|| |F_ij| ||gh_j|| ||v_j||, and rounding errors add like their
-    squares. The terms of a loss that is a function of the matrix cancel, and little more than their errors may remain.
+    accuracy ``(...)``: relative error of the cotangents, u, or that of V^-H where these were made with it.
+
+    lost: gA is the sum of terms w_i conj(F_ij) N_ij v_j^H and w_j gw_j v_j^H. With eps the accuracy, N_ij = v_i^H gh_j carries an
+    error of eps ||v_i|| ||gh_j||, so the terms carry eps ||w_i|| ||v_i|| |F_ij| ||gh_j|| ||v_j||, and rounding errors add like
+    their squares. The terms of a loss that is a function of the matrix cancel, and little more than their errors may remain.
     What the cotangents themselves have lost before they came here is not seen.
     """
     xp = namespace(gV, V)
@@ -58,18 +70,48 @@ def cotangent_flags(
     noise = _NOISE * n_u * (largest(v * g, -1)[..., 0] + largest(xp.abs(gw), -1)[..., 0] * size)
     asked = (reach > 0)[..., None, :] | (reach > 0)[..., :, None]
     scale = v[..., :, None] * g[..., None, :]
-    coupled = xp.abs(N) > relative_tolerance(V) * (scale + scale.mT) + noise[..., None, None]
+    scale = scale + scale.mT
+    coupled = xp.abs(N) > relative_tolerance(V) * scale + noise[..., None, None]
+    varying = varies(gw, w, kappa, size)
     h = column_norm(gh)
     h = xp.where(h <= _NOISE * n_u * g, 0.0, h)  # the loss does not change with v_j: all of gh is rounding
+    terms = W_norm[..., :, None] * xp.abs(F * N) * v[..., None, :]
     return CotangentFlags(
-        degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, kappa, size)),
+        degeneracy.refused_cotangents(pairs, asked, coupled, varying),
+        nowhere(pairs) if split is None else _ill_defined(split, N, scale, varying, terms, W_norm * v, gw),
         gauge.dependence(V, gV, reach, noise[..., None]),
-        _lost(gA, (W_norm * v)[..., :, None] * xp.abs(F) * (v * h)[..., None, :], W_norm * v * xp.abs(gw), v * h, size),
+        _lost(
+            gA,
+            (W_norm * v)[..., :, None] * xp.abs(F) * (v * h)[..., None, :],
+            W_norm * v * xp.abs(gw),
+            v * h,
+            size,
+            accuracy,
+        ),
     )
 
 
-def _lost(gA: Array, vector_terms: Array, value_terms: Array, cotangents: Array, size: Array) -> Array:
-    error = roundoff(gA) * (matrix_norm(vector_terms) + matrix_norm(value_terms[..., None]))
+def _ill_defined(split: Array, N: Array, scale: Array, varying: Array, terms: Array, kappa: Array, gw: Array) -> Array:
+    """Split pairs whose cotangents are not those of a loss smooth in A; terms ``(..., n, n)``: of gA, off the diagonal.
+
+    If it is smooth, N_ij = v_i^H gh_j vanishes like the gap, and the terms N_ij/gap of gA are of the size of the others. If it
+    depends on the basis, N_ij does not vanish, and these terms stand out by 1/gap. One without the other happens by chance.
+
+    And if it is, in a generic basis the terms off the diagonal of a cluster are about as large as differences on it. A loss
+    that tells apart the eigenvalues alone has none.
+    """
+    xp = namespace(N)
+    values = kappa * xp.abs(gw)
+    elsewhere = largest(xp.where(split, 0.0, terms), (-2, -1))
+    elsewhere = xp.maximum(elsewhere, largest(values, -1)[..., None])
+    basis = (xp.abs(N) > _COUPLED * roundoff(N) ** 0.5 * scale) & (terms > _DOMINANT * elsewhere)
+    row = largest(xp.where(split, xp.maximum(terms, terms.mT), 0.0), -1)
+    difference = xp.abs(gw[..., None, :] - gw[..., :, None])
+    return split & (basis | (varying & (difference > _ALONE * xp.maximum(row, row.mT))))
+
+
+def _lost(gA: Array, vector_terms: Array, value_terms: Array, cotangents: Array, size: Array, accuracy: Array) -> Array:
+    error = accuracy * (matrix_norm(vector_terms) + matrix_norm(value_terms[..., None]))
     # A gradient may vanish: it is right if it does so against what cotangents of this size give at gaps of the size of A.
     unit = matrix_norm(cotangents[..., None]) / namespace(size).where(size == 0, 1.0, size)
     return ~(error <= _LOST * matrix_norm(gA)) & ~(error <= _LOST * relative_tolerance(gA) * unit)

@@ -107,8 +107,10 @@ def vjp(
     reach: Array,
     W_norm: Array,
     pairs: Array,
+    split: Array | None,
     kappa: Array,
     size: Array,
+    accuracy: Array,
     solve_adjoint: Solve,
     gauge: Gauge,
     degeneracy: Degeneracy,
@@ -116,7 +118,7 @@ def vjp(
 ) -> tuple[Array, CotangentFlags, Array]:
     """gA, what is refused, and the columns of Y that ask for refinement.
 
-    solve_adjoint(X) = V^-H X, of whose columns W_norm has the norms; size = ||A||_F; reach: see `cotangent_flags`.
+    solve_adjoint(X) = V^-H X, of whose columns W_norm has the norms; size = ||A||_F; reach, accuracy: see `cotangent_flags`.
     """
     xp = namespace(V)
     F = degeneracy.inverse_gaps(w, pairs)
@@ -152,8 +154,10 @@ def vjp(
         F=F,
         W_norm=W_norm,
         pairs=pairs,
+        split=split,
         kappa=kappa,
         size=size,
+        accuracy=accuracy,
         gauge=gauge,
         degeneracy=degeneracy,
     )

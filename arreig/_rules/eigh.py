@@ -15,7 +15,7 @@ eigh is taken as a function of (A + A^H)/2, so gA is its gradient in all entries
 Sources: as for eig; Giles (2008), sec. 3.1, and Seeger et al., arXiv:1710.08717, for the Hermitian case.
 """
 
-from .._array_api import adjoint, column_norm, column_square, diagonal, diagonal_matrix, namespace, real
+from .._array_api import adjoint, column_norm, column_square, diagonal, diagonal_matrix, namespace, real, roundoff
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
@@ -53,6 +53,7 @@ def vjp(
     /,
     *,
     pairs: Array,
+    split: Array | None,
     kappa: Array,
     size: Array,
     gauge: Gauge,
@@ -78,8 +79,10 @@ def vjp(
         F=F,
         W_norm=1 / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
         pairs=pairs,
+        split=split,
         kappa=kappa,
         size=size,
+        accuracy=roundoff(V) + 0 * size,
         gauge=gauge,
         degeneracy=degeneracy,
     )

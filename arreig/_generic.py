@@ -1,0 +1,25 @@
+"""Numbers without structure, the same in every library, precision and process, made where the arrays are.
+
+The array API has no random numbers, and those of a library are its own. These come from a hash in integers that fit into 32
+bits: three rounds of x -> x^2 + c modulo a prime.
+"""
+
+from ._array_api import device, namespace, real
+from ._types import Array
+
+_PRIME = 46337  # the largest prime whose square, and a little more, fits
+
+
+def generic_matrix(like: Array, salt: int) -> Array:
+    """Entries (n, n) in (-1, 1), n the last axis of `like`, real, of its library, device and precision."""
+    xp = namespace(like)
+    i = xp.arange(like.shape[-1], device=device(like)) % _PRIME
+    x = _hash((_hash(i * 271 % _PRIME + salt)[:, None] + i * 7919) % _PRIME)
+    return xp.astype(2 * x - _PRIME, real(like).dtype) / _PRIME
+
+
+def _hash(x: Array) -> Array:
+    for _ in range(3):
+        x = x % _PRIME
+        x = (x * x + 12345) % _PRIME
+    return x
