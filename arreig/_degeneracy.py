@@ -25,6 +25,10 @@ from ._types import Array
 
 _EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
 _SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
+# The estimate was seen to be within a factor of 10 of the error as long as that is small (Grcar, triangular, random matrices,
+# both precisions), and 3e-3 or more where it is not.
+_LOST = 1e-3
+_LOST_SMOOTH = 5e-3  # where a matrix nearby is decomposed, at an estimate of 1e-2 the error was 2e-2
 _LOST_TWICE = 1e-3  # part of a second derivative that rounding may reach
 _SMOOTH = 1e3  # how much faster than w itself a smooth function of w may vary, relative to ||A||_F
 
@@ -97,6 +101,7 @@ class Degeneracy(ABC):
     """A policy for clusters of numerically equal eigenvalues; `pairs` is what its `clusters` made of the equal pairs."""
 
     advice: ClassVar[str] = ""  # closes the message of a refusal
+    lost: ClassVar[float] = _LOST  # part of the gradient that the estimate of its rounding error may reach
     exact: ClassVar[bool] = True  # whether the inverse gaps solve the differentiated equation, so that it can refine
 
     def departure(self, n: int, u: float, /) -> float:
@@ -156,12 +161,19 @@ class Smooth(Raise):
     What is numerically equal even so is refused as `Raise` does.
     """
 
+    lost = _LOST_SMOOTH
+    ill_conditioned: ClassVar[bool] = False  # whether a cluster may be nearly defective, not only close
+
     def refused_second_derivatives(self, pairs: Array, w: Array, kappa: Array, size: Array, /) -> Array:
-        """Pairs of which rounding, u (|A|/gap)^2 for such a loss, would leave fewer than three digits."""
+        """Pairs of which rounding may leave fewer than three digits of the second derivative of such a loss.
+
+        Seen was u (kappa |A|/gap)^2 for separate eigenvalues, and about kappa times that at Jordan blocks.
+        """
         xp = namespace(w)
-        pair_kappa = kappa[..., :, None] + kappa[..., None, :]
-        resolution = (roundoff(w) / _LOST_TWICE) ** 0.5 * size[..., None, None]
-        return (xp.abs(gaps(w)) <= pair_kappa / 2 * resolution) & ~on_diagonal(pairs)
+        pair_kappa = (kappa[..., :, None] + kappa[..., None, :]) / 2
+        factor = pair_kappa**1.5 if self.ill_conditioned else pair_kappa
+        unit = (roundoff(w) / _LOST_TWICE) ** 0.5 * xp.where(size > 0, size, 1.0)[..., None, None]
+        return (xp.abs(gaps(w)) <= factor * unit) & ~on_diagonal(pairs)
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,16 @@ class Perturb(Smooth):
 
     Notes
     -----
+    Second derivatives want a larger `delta`, and have an error of a few times that: 1e-5 at repeated eigenvalues, 1e-4 at Jordan
+    blocks of order 2, 1e-3 at order 3. Where rounding would drown them they are refused.
+
     Where eigenvalues are merely repeated, `Split` is a hundred times more accurate. Losses that are not smooth in A are not told
     apart from those that are: their gradients come out large and mean nothing.
     """
 
     delta: float | None = None
 
+    ill_conditioned: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "They are so even after degeneracy='perturb' has moved them. Perturb(delta) with a larger delta moves them farther"
     )

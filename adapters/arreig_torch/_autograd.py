@@ -124,6 +124,7 @@ class Decomposition(Function):
     @staticmethod
     def jvp(ctx: Any, dA: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         A, z, w, V, separated = ctx.saved_tensors
+        A = forward_ad.unpack_dual(A).primal  # its tangent is dA: a tangent may have none of the same level
         # torch runs this with forward mode off, so that an outer forward derivative of this one would silently be zero.
         with full_precision(V), forward_ad._set_fwd_grad_enabled(True):
             system = ctx.problem.again(A, z, w, V, separated)
