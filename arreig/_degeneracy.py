@@ -183,7 +183,7 @@ class Mask(Degeneracy):
     advice = (
         "degeneracy='mask' serves losses that depend on the cluster through its span and its mean eigenvalue alone, but these "
         "cotangents depend on the basis inside it, or tell its eigenvalues apart. If the loss is a smooth function of the matrix "
-        "as a whole, use degeneracy='split'; otherwise it has no derivative here"
+        "as a whole, use degeneracy='split', or 'perturb' where eigenvectors are missing; otherwise it has no derivative here"
     )
 
     def clusters(self, equal: Array, /) -> Array:

@@ -11,11 +11,14 @@ _PRIME = 46337  # the largest prime whose square, and a little more, fits
 
 
 def generic_matrix(like: Array, salt: int) -> Array:
-    """Entries (n, n) in (-1, 1), n the last axis of `like`, real, of its library, device and precision."""
+    """Entries (n, n) in (-0.71, 0.71), n the last axis of `like`, real, of its library, device and precision.
+
+    They are multiples of 2^-16, so that no library rounds them.
+    """
     xp = namespace(like)
     i = xp.arange(like.shape[-1], device=device(like)) % _PRIME
     x = _hash((_hash(i * 271 % _PRIME + salt)[:, None] + i * 7919) % _PRIME)
-    return xp.astype(2 * x - _PRIME, real(like).dtype) / _PRIME
+    return xp.astype(2 * x - _PRIME, real(like).dtype) / 65536
 
 
 def _hash(x: Array) -> Array:

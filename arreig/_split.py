@@ -129,7 +129,7 @@ def separate(A: Array, w: Array, V: Array, kappa: Array, size: Array, policy: Sp
     X, centre = V, _mean(C, w)
     if mirror is not None:
         X, centre = mirror.real_span(C, X), mirror.real_mean(C, centre)
-    X = _orthonormal(X, C) @ _rotation(C, m, V)
+    X = _orthonormal(X, C) @ _rotation(C, m, V, real_factor=mirror is not None)
     x = centre + delta * (rank - (m - 1) / 2)
     if mirror is not None:
         x, X = mirror.closed(C, x, X)
@@ -157,7 +157,8 @@ def _clusters(w: Array, kappa: Array, size: Array, policy: Split, mirror: "_Mirr
 
     def distance(C: Array) -> Array:
         """From each cluster to its nearest other eigenvalue; infinite without any."""
-        return 1 / _over(C, 1 / xp.min(xp.where(C, xp.inf, d), axis=-1))
+        nearest = xp.min(xp.where(C, xp.inf, d), axis=-1)
+        return xp.min(xp.where(C, nearest[..., None, :], xp.inf), axis=-1)
 
     diameter = _over(wide, largest(xp.where(wide, d, 0.0), -1)[..., 0])
     alone = xp.minimum(distance(wide), xp.abs(_mean(wide, w))) >= policy.isolation * diameter
@@ -192,13 +193,14 @@ def _orthonormal(X: Array, C: Array) -> Array:
     return X
 
 
-def _rotation(C: Array, m: Array, V: Array) -> Array:
+def _rotation(C: Array, m: Array, V: Array, *, real_factor: bool) -> Array:
     """Q (..., n, n), unitary with C's pattern: (I - K)(I + K)^-1 with a generic skew-Hermitian K (Cayley), well conditioned."""
     xp = namespace(V)
     x = generic_matrix(V, 1)
     K = xp.where(x < 0, x - 0.5, x + 0.5)  # no angle near 0 or a quarter turn, where a basis is not new
     if is_complex(V):
-        K = promote_complex(K) + 1j * generic_matrix(V, 2)
+        K = promote_complex(K)
+        K = K if real_factor else K + 1j * generic_matrix(V, 2)
     K = 0.8 / xp.sqrt(m)[..., None, :] * xp.where(C, xp.triu(K, k=1), 0.0)
     K = K - adjoint(K)
     eye = xp.eye(V.shape[-1], dtype=V.dtype, device=device(V))

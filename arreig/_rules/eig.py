@@ -200,7 +200,7 @@ def eigenvalue_vjp(
     term = xp.where(gw == 0, 0.0, kappa * xp.abs(gw))
     lost = ~(roundoff(w) * largest(term, -1)[..., 0] <= _DROWNED * result)
     share = xp.where(gw == 0, 0.0, left_residual)
-    bound = _MIXED * size[..., None]
+    bound = _MIXED * xp.where(size > 0, size, 1.0)[..., None]
     mixed = ~(share <= bound) & ~(term * share <= bound * result[..., None])
     lost = lost | xp.any(mixed, axis=-1)
     split = eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)

@@ -5,7 +5,7 @@ depend on the gauge wherever the gauge fixes the vectors. Single precision is co
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,13 @@ N = 4
 Z = np.array([1.0, -0.4, 0.7, 0.9])
 GAUGES = ("canonical", "phase-free", "Component", "Functional")
 # Broaden with a vanishing eps is the plain rule; its bias at larger ones is tested with the degeneracies.
-DEGENERACIES = {"raise": "raise", "mask": "mask", "Broaden": arreig.Broaden(1e-24)}
+DEGENERACIES = {
+    "raise": "raise",
+    "mask": "mask",
+    "Broaden": arreig.Broaden(1e-24),
+    "split": "split",
+    "perturb": "perturb",
+}
 # Libraries with batch shapes; one shape for JAX, which compiles for each, and for a GPU.
 EAGERLY = [
     pytest.param(name, batch, kind, id=f"{name}-{batch}-{kind}")
@@ -114,7 +120,10 @@ class Case:
 
     @staticmethod
     @cache
-    def of(kind: str, is_complex: bool, batch: tuple[int, ...], gauge: str, supplied: bool) -> "Case":
+    def of(
+        kind: str, is_complex: bool, batch: tuple[int, ...], gauge: str, supplied: bool, perturbed: float | None
+    ) -> "Case":
+        """With perturbed the forward is that of Perturb(perturbed)."""
         rng = np.random.default_rng(len(batch) + 10 * is_complex + 100 * GAUGES.index(gauge))
 
         def random(*shape: int, real: bool = False) -> Any:
@@ -131,7 +140,8 @@ class Case:
         A = np.stack([matrix(rng, is_complex, hermitian) for _ in range(count)]).reshape(*batch, N, N)
         dA = herm(random(N, N, real=not is_complex))
 
-        forward = getattr(arreig, kind)
+        degeneracy: Any = "raise" if perturbed is None else arreig.Perturb(perturbed)
+        forward = partial(getattr(arreig, kind), degeneracy=degeneracy)
         option = gauge_of(gauge, np.asarray, "complex128" if is_complex else "float64", kind)
         w, V = forward(A, gauge=option)
         phase = np.ones(w.shape)
@@ -171,8 +181,11 @@ def test_oracles(
     lib: Any, dtype: str, batch: tuple[int, ...], kind: str, gauge: str, degeneracy: str, supplied: bool
 ) -> None:
     kind, _, refine = kind.partition(", refine=")
-    case = Case.of(kind, dtype.startswith("complex"), batch, gauge, supplied)
     precision = "64" if dtype in ("float32", "complex64") else "128"
+    # what is supplied is not perturbed; the default depends on the precision
+    policy: Any = arreig.Perturb(1e-3) if degeneracy == "perturb" else DEGENERACIES[degeneracy]
+    perturbed = policy.delta if degeneracy == "perturb" and not supplied else None
+    case = Case.of(kind, dtype.startswith("complex"), batch, gauge, supplied, perturbed)
     tolerance = TOLERANCE[dtype]
 
     def array(x: Any) -> Any:
@@ -180,7 +193,7 @@ def test_oracles(
         kind_of = "complex" + precision if np.iscomplexobj(x) else "float" + str(int(precision) // 2)
         return lib.array(x, kind_of)
 
-    options = {"gauge": gauge_of(gauge, array, dtype, kind), "degeneracy": DEGENERACIES[degeneracy]}
+    options = {"gauge": gauge_of(gauge, array, dtype, kind), "degeneracy": policy}
     A, dA = array(case.A), array(case.dA)
     if refine:
         options["refine"] = int(refine) if refine.isdigit() else False
@@ -225,5 +238,9 @@ def test_oracles(
         dV_ref = np.take_along_axis(host(dV), order[..., None, :], -1)
         np.testing.assert_allclose(dV_ref, case.dV, atol=tolerance * np.abs(case.dV).max())
     rounding = 1e3 * float(np.finfo(dtype).eps)
-    assert equation_defect(A, w, V, dA, dw, dV).max() < rounding
+    decomposed = (A, dA)
+    if perturbed is not None:  # what is decomposed is A + E(A)
+        size = lib.xp.linalg.matrix_norm(A)
+        decomposed = policy.matrix(A, size, kind == "eigh"), policy.tangent(dA, A, size, kind == "eigh")
+    assert equation_defect(decomposed[0], w, V, decomposed[1], dw, dV).max() < rounding
     assert adjoint_defect([(gV, dV), (gw, dw), *left], [(gA, dA)]) < rounding
