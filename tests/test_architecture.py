@@ -150,7 +150,7 @@ def synchronisations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-@pytest.mark.parametrize("degeneracy", ["raise", "mask", arreig.Broaden(1e-9)], ids=str)
+@pytest.mark.parametrize("degeneracy", ["raise", "mask", "split", "perturb", arreig.Broaden(1e-9)], ids=str)
 @pytest.mark.parametrize("gauge", ["canonical", "phase-free", arreig.Component(0)], ids=str)
 @pytest.mark.parametrize("check", [True, False])
 def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, degeneracy: Any) -> None:

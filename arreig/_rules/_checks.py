@@ -69,7 +69,7 @@ def cotangent_flags(
     scale = scale + scale.mT
     # Of vectors that are nearly parallel N_ij vanishes with their distance, 1/kappa, whatever the loss.
     apart = xp.maximum(kappa[..., :, None], kappa[..., None, :])
-    coupled = xp.abs(N) > relative_tolerance(V) * scale / apart + noise[..., None, None]
+    coupled = xp.abs(N) > relative_tolerance(V) * scale / xp.where(apart >= 1, apart, 1.0) + noise[..., None, None]
     varying = varies(gw, w, kappa, size)
     h = column_norm(gh)
     h = xp.where(h <= _NOISE * n_u * g, 0.0, h)  # the loss does not change with v_j: all of gh is rounding

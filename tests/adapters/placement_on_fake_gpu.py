@@ -40,7 +40,13 @@ def placement() -> None:
     A = torch.randn(2, 3, 3, dtype=torch.float64, device=DEVICE, requires_grad=True)
     S = A.detach() + A.detach().mT
     z = torch.ones(3, dtype=torch.float64, device=DEVICE)
-    for options in ({}, {"gauge": arreig.Functional(z)}, {"degeneracy": arreig.Broaden(1e-9), "check": False}):
+    for options in (
+        {},
+        {"gauge": arreig.Functional(z)},
+        {"degeneracy": arreig.Broaden(1e-9), "check": False},
+        {"degeneracy": "split"},
+        {"degeneracy": "perturb"},
+    ):
         w, V, W = arreig_torch.eig(A, sort="abs", left=True, **options)
         (gA,) = torch.autograd.grad(w.abs().sum() + V.abs().sum() + W.abs().sum(), A, create_graph=True)
         (gB,) = torch.autograd.grad(gA.sum(), A)

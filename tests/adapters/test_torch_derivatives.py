@@ -25,7 +25,13 @@ GAUGES = {
     "Component": lambda dtype: arreig.Component(-2),
     "Functional": lambda dtype: arreig.Functional(Z.to(dtype)),
 }
-DEGENERACIES = {"raise": "raise", "mask": "mask", "Broaden": arreig.Broaden(1e-9)}
+DEGENERACIES = {
+    "raise": "raise",
+    "mask": "mask",
+    "Broaden": arreig.Broaden(1e-9),
+    "split": "split",
+    "perturb": "perturb",
+}
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:

@@ -175,8 +175,11 @@ BAD_OPTIONS = {
     "component below": ({"gauge": arreig.Component(-4)}, r"Component\(-4\) names no component"),
     "functional": ({"gauge": arreig.Functional(np.ones(4))}, r"z must have shape \(3,\).*got \(4,\)"),
     "functional batch": ({"gauge": arreig.Functional(np.ones((2, 3)))}, r"z must have shape \(3,\).*got \(2, 3\)"),
-    "degeneracy": ({"degeneracy": "ignore"}, r"'raise', 'mask' or arreig.Broaden\(eps\); got 'ignore'"),
-    "degeneracy number": ({"degeneracy": 1e-6}, r"arreig.Broaden\(eps\); got 1e-06"),
+    "degeneracy": (
+        {"degeneracy": "ignore"},
+        r"'mask', 'split', 'perturb', arreig.Split.*Broaden\(eps\); got 'ignore'",
+    ),
+    "degeneracy number": ({"degeneracy": 1e-6}, r"Perturb\(delta\) or Broaden\(eps\); got 1e-06"),
     "check": ({"check": "yes"}, "check must be True or False; got 'yes'"),
 }
 
