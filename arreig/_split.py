@@ -66,13 +66,14 @@ class Split(Smooth):
     return a generic orthonormal basis of the cluster's space, and eigenvalues a little apart: the exact decomposition of a matrix
     about ``sqrt(u) |A|`` away, u the unit roundoff. Other eigenpairs are not touched. A loss such as ``tr(C expm(A))``, or a
     scattering matrix, has there the gradient that it has at A, and the usual rule gives it with a relative error around
-    ``sqrt(u)``: 1e-8 to 1e-6 in double precision, 1e-4 to 1e-2 in single, where the loss itself is evaluated with as few digits.
+    ``sqrt(u)``: 1e-8 to 1e-6 in double precision, 1e-4 to 1e-2 in single (convert A to double where that is too few).
 
     Parameters
     ----------
     separation : float
         Eigenvalues of a cluster are put ``separation sqrt(u |A|_F s)`` apart, s the distance to the next eigenvalue or, where
-        smaller, to 0. The error is about ``separation sqrt(u)`` from moving them and ``sqrt(u)/separation`` from rounding. A
+        smaller, to 0. With ``r = sqrt(u |A|_F/s)``, the error is about ``separation r`` from moving them, if the loss varies on
+        the scale s, and ``r/separation`` from rounding: more than ``sqrt(u)`` where eigenvalues crowd, or repeat near 0. A
         second derivative has ``u/gap**2`` in place of the latter: ask for it with 500, for an error around 1e-5 in double.
     radius : float
         Eigenvalues within ``radius sqrt(u |A|_F |w|)`` of each other count as a cluster, too, if it stands alone.
@@ -81,9 +82,10 @@ class Split(Smooth):
 
     Notes
     -----
-    Refused: losses that depend on the basis inside a cluster or tell its eigenvalues apart, where cotangents show it (a share of
-    1e-2 of such a loss does; tangents cannot show it), and defective clusters, which have no basis of eigenvectors: for them
-    there is `Perturb`.
+    Refused: losses that depend on the basis inside a cluster or tell its eigenvalues apart, where cotangents show it (in double
+    precision a share of 1e-2 of such a loss does, in single one of about 1; tangents cannot show it), and defective clusters,
+    which have no basis of eigenvectors: for them there is `Perturb`. A loss should vary on the scale of A, not much more
+    slowly: of expm(A) with ``|A| = 1e-8`` eight more digits are lost.
     """
 
     separation: float = 1.0

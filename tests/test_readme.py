@@ -11,8 +11,10 @@ import arreig
 from arreig._capabilities import markdown
 from arreig.testing import directional_difference, finite_differences, host
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "repeated_eigenvalues.md").read_text()
+CODE, PAGE_CODE = (re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in (README, PAGE))
 
 
 def test_the_example() -> None:
@@ -51,8 +53,18 @@ def test_the_table_of_libraries() -> None:
 
 
 def test_links() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (Path(__file__).parent.parent / target).exists(), target
+    for folder, text in ((ROOT, README), (ROOT / "docs", PAGE)):
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            assert (folder / target).exists(), target
+
+
+def test_the_page_on_repeated_eigenvalues() -> None:
+    for code, name in zip(PAGE_CODE, ("gA", "A.grad"), strict=True):
+        names: dict[str, Any] = {}
+        exec(code, names)
+        gA = host(eval(name, names))
+        expected = np.e * np.arange(9.0).reshape(3, 3).T
+        np.testing.assert_allclose(gA, expected, atol=1e-7 * expected.max())
 
 
 def test_the_table_of_degeneracies_is_complete() -> None:

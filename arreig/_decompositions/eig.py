@@ -103,13 +103,17 @@ def eig(
         positive imaginary part first.
     left : bool
         Return the left eigenvectors ``W = V^-H`` too: ``W^H A = diag(w) W^H``, ``W^H V = I``.
-    degeneracy : {"raise", "mask"} or Broaden
+    degeneracy : {"raise", "mask", "split", "perturb"}, Split, Perturb or Broaden
         What the derivatives do where eigenvalues are numerically equal, ``|w_i - w_j| <= 20 u (kappa_i + kappa_j) |A|_F``
         with kappa the eigenvalues' condition numbers and u the unit roundoff.
 
         - ``"raise"``: refuse cotangents that reach eigenvectors of the cluster or tell its eigenvalues apart.
         - ``"mask"``: exact for losses that depend on the cluster through its span and mean eigenvalue; others are refused
           where the cotangents show it (a necessary test).
+        - ``"split"``, `Split`: for losses that are smooth functions of A. `eig` itself then puts eigenvalues of a cluster about
+          ``sqrt(u) |A|`` apart, with a generic basis of its space; the gradient is right to about ``sqrt(u)``. Losses on
+          single vectors of a cluster are refused where the cotangents show it; so are defective clusters.
+        - ``"perturb"``, `Perturb`: the same for matrices that may be defective, by a fixed perturbation of A; less accurate.
         - ``Broaden(eps)``: Lorentzian broadening, biased; refuses no cluster; for comparison with older codes.
     check : bool
         Read the checks of data (one synchronisation a call). Without, nothing is read, and a batch member for which an
@@ -146,6 +150,10 @@ def eig(
     See Also
     --------
     eig_vjp, eig_jvp, eigh, eigvals
+
+    Notes
+    -----
+    ``docs/repeated_eigenvalues.md`` explains which `degeneracy` is for which loss, and why.
 
     References
     ----------

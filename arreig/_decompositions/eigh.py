@@ -45,8 +45,8 @@ def eigh(
     gauge : {"canonical", "phase-free"}, Component or Functional
         As for `eig`. `Component` and `Functional` give the orthogonal vectors norms other than 1. A real symmetric matrix
         has real eigenvectors and wants a real functional.
-    degeneracy : {"raise", "mask"} or Broaden
-        As for `eig`, with kappa = 1.
+    degeneracy : {"raise", "mask", "split", "perturb"}, Split, Perturb or Broaden
+        As for `eig`, with kappa = 1. No cluster is defective here, so that ``"split"`` serves every smooth loss.
     check : bool
         As for `eig`.
 
