@@ -28,7 +28,9 @@ _SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
 # The estimate was seen to be within a factor of 10 of the error as long as that is small (Grcar, triangular, random matrices,
 # both precisions), and 3e-3 or more where it is not.
 _LOST = 1e-3
-_LOST_SMOOTH = 5e-3  # where a matrix nearby is decomposed, at an estimate of 1e-2 the error was 2e-2
+_LOST_SMOOTH = (
+    5e-3  # in single precision, where a matrix nearby is decomposed: at an estimate of 1e-2 the error was 2e-2
+)
 _LOST_TWICE = 1e-3  # part of a second derivative that rounding may reach
 _SMOOTH = 1e3  # how much faster than w itself a smooth function of w may vary, relative to ||A||_F
 
@@ -101,7 +103,10 @@ class Degeneracy(ABC):
     """A policy for clusters of numerically equal eigenvalues; `pairs` is what its `clusters` made of the equal pairs."""
 
     advice: ClassVar[str] = ""  # closes the message of a refusal
-    lost: ClassVar[float] = _LOST  # part of the gradient that the estimate of its rounding error may reach
+    lost: ClassVar[dict[int, float]] = {
+        32: _LOST,
+        64: _LOST,
+    }  # most of a gradient that the estimate of its error may be, by bits
     exact: ClassVar[bool] = True  # whether the inverse gaps solve the differentiated equation, so that it can refine
 
     def departure(self, n: int, u: float, /) -> float:
@@ -161,7 +166,7 @@ class Smooth(Raise):
     What is numerically equal even so is refused as `Raise` does.
     """
 
-    lost = _LOST_SMOOTH
+    lost: ClassVar[dict[int, float]] = {32: _LOST_SMOOTH, 64: _LOST}
     ill_conditioned: ClassVar[bool] = False  # whether a cluster may be nearly defective, not only close
 
     def refused_second_derivatives(self, pairs: Array, w: Array, kappa: Array, size: Array, /) -> Array:

@@ -44,15 +44,16 @@ class Perturb(Smooth):
         Relative size of the perturbation, between 0 and 1. None stands for ``3 u**(3/8)``, u the unit roundoff: 3e-6 in double,
         6e-3 in single precision. The error of a gradient is about ``delta`` (times how fast it varies with A) plus rounding,
         ``u/delta`` at repeated eigenvalues, ``u delta**(-3/2)`` at Jordan blocks of order 2, ``u delta**(-5/3)`` at order 3; with
-        the default 1e-6 to 1e-5 in double precision.
+        the default 1e-6 to 1e-5 in double precision, more at larger or several equal blocks. A matrix far from normal magnifies
+        ``delta`` by the condition numbers of its eigenvalues, and nothing tells.
 
     Notes
     -----
     Second derivatives want a larger `delta`, and have an error of a few times that: 1e-5 at repeated eigenvalues, 1e-4 at Jordan
     blocks of order 2, 1e-3 at order 3. Where rounding would drown them they are refused.
 
-    Where eigenvalues are merely repeated, `Split` is a hundred times more accurate. Losses that are not smooth in A are not told
-    apart from those that are: their gradients come out large and mean nothing.
+    Where eigenvalues are merely repeated, `Split` is some hundred times more accurate, unless their condition numbers are large.
+    Losses that are not smooth in A are not told apart from those that are: their gradients come out large and mean nothing.
     """
 
     delta: float | None = None

@@ -15,11 +15,16 @@ With d_ij = |w_i - w_j|, u the unit roundoff, |A| the Frobenius norm:
     equal   numerically equal (see `_degeneracy`), closed transitively
     near    d_ij <= radius sqrt(u |A| min(|w_i|, |w_j|)), closed transitively, for clusters that stand alone:
             min(distance to the nearest other eigenvalue, |mean|) >= isolation diameter
-    delta   min(separation sqrt(u |A| s), s/(4 m)), where s is the distance to the nearest other eigenvalue (max |w| without any,
-            1 if that is 0), or |mean| if that is smaller and not 0 up to rounding: functions such as sqrt(A) vary on that scale
+    delta   min(separation kappa sqrt(u |A| s), s/(4 m)), where s is the distance to the nearest other eigenvalue (max |w| without
+            any, 1 if that is 0), or |mean| if that is smaller and not 0 up to rounding: functions such as sqrt(A) vary on that
+            scale. kappa is the largest condition number of the cluster's eigenvalues with the new vectors, as rounding, about
+            u kappa^2 |A|/delta, grows faster with it than the error of moving them
 
 C is a 0/1 matrix throughout: no shape depends on data. A cluster whose new pairs do not decompose A up to sqrt(u) |A| is
 defective, or nearly: its span is not made of eigenvectors. It is left as it was.
+
+Of an exactly repeated eigenvalue LAPACK's eig may return dependent vectors although independent ones exist (a matrix of ones); so
+where vectors are missing the caller tries A moved by rounding, too.
 
 Real A: w and V stay closed under conjugation. A cluster that contains its members' conjugates gets a real basis, of the real and
 imaginary parts of its vectors, and real eigenvalues; of two conjugate clusters one is the conjugate of the other.
@@ -55,6 +60,7 @@ from ._types import Array
 
 _ZERO = 1e2  # a mean below u kappa |A| times this is 0
 _OFF = 10.0  # sqrt(u) |A| times this: how far the new pairs of a cluster may be from A's, apart from their separation
+_MOST = 1e3  # more kappa does not count for the separation
 _SHIFT = 20.0  # n u times this keeps a Gram matrix positive
 
 
@@ -66,15 +72,17 @@ class Split(Smooth):
     return a generic orthonormal basis of the cluster's space, and eigenvalues a little apart: the exact decomposition of a matrix
     about ``sqrt(u) |A|`` away, u the unit roundoff. Other eigenpairs are not touched. A loss such as ``tr(C expm(A))``, or a
     scattering matrix, has there the gradient that it has at A, and the usual rule gives it with a relative error around
-    ``sqrt(u)``: 1e-8 to 1e-6 in double precision, 1e-4 to 1e-2 in single (convert A to double where that is too few).
+    ``sqrt(u)``: 1e-8 to 1e-6 in double precision, 1e-4 to 1e-2 in single (convert A to double where that is too few). Where the
+    condition numbers kappa of the eigenvalues are large, it is about ``kappa**1.5`` times that: 1e-5 at 100, 1e-3 at 1000.
 
     Parameters
     ----------
     separation : float
-        Eigenvalues of a cluster are put ``separation sqrt(u |A|_F s)`` apart, s the distance to the next eigenvalue or, where
-        smaller, to 0. With ``r = sqrt(u |A|_F/s)``, the error is about ``separation r`` from moving them, if the loss varies on
-        the scale s, and ``r/separation`` from rounding: more than ``sqrt(u)`` where eigenvalues crowd, or repeat near 0. A
-        second derivative has ``u/gap**2`` in place of the latter: ask for it with 500, for an error around 1e-5 in double.
+        Eigenvalues of a cluster are put ``separation kappa sqrt(u |A|_F s)`` apart, s the distance to the next eigenvalue or,
+        where smaller, to 0. With ``r = sqrt(u |A|_F/s)``, the error is about ``separation r`` from moving them, if the loss
+        varies on the scale s, and ``r/separation`` from rounding: more than ``sqrt(u)`` where eigenvalues crowd, or repeat near
+        0. A second derivative has ``u/gap**2`` in place of the latter: ask for it with 500, for an error of 1e-5 to 1e-4 in
+        double.
     radius : float
         Eigenvalues within ``radius sqrt(u |A|_F |w|)`` of each other count as a cluster, too, if it stands alone.
     isolation : float
@@ -105,44 +113,68 @@ class Split(Smooth):
             object.__setattr__(self, name, float(x))  # no scalar type that could promote arrays
 
     def departure(self, n: int, u: float) -> float:
-        return float((_OFF * max(self.separation, self.radius) + n * self.separation) * u**0.5)
+        return float(min(_OFF * self.radius * u**0.5 + _MOST * n * self.separation * u**0.5, 0.125))
 
 
-class Separated(NamedTuple):
-    """Eigenvalues, eigenvectors, and the pairs i != j (..., n, n) that were split."""
+class Clusters(NamedTuple):
+    """Clusters of equal and close eigenvalues, with new bases."""
 
-    w: Array
-    V: Array
-    split: Array
+    w: Array  # (..., n) means
+    V: Array  # (..., n, n)
+    rank: Array  # (..., n) in the cluster, less the mean of these: (1 - m)/2 ... (m - 1)/2, 0 outside
+    scale: Array  # (..., n) s
+    pairs: Array  # (..., n, n) i != j
+    defective: Array  # (..., n) eigenvalues of clusters that have no basis of eigenvectors
 
 
-def separate(A: Array, w: Array, V: Array, kappa: Array, size: Array, policy: Split) -> Separated:
-    """What `policy` makes of A's decomposition, V of norm 1; kappa and size as in `numerically_equal`."""
-    if w.shape[-1] < 2:
-        return Separated(w, V, nowhere(V))
+def rebased(A: Array, w: Array, V: Array, kappa: Array, size: Array, policy: Split) -> Clusters:
+    """New bases of the clusters of A's decomposition, V of norm 1; kappa and size as in `numerically_equal`."""
     xp = namespace(V)
-    mirror = _Mirror(w) if is_complex(w) and not is_complex(A) else None
+    if w.shape[-1] < 2:
+        zero = 0 * real(w)
+        return Clusters(w, V, zero, zero + 1, nowhere(V), nowhere(zero))
+    mirror = _mirror(A, w)
     C, s = _clusters(w, kappa, size, policy, mirror)
     m = xp.sum(xp.astype(C, size.dtype), axis=-1)
-    rank = xp.sum(xp.astype(xp.tril(C, k=-1), size.dtype), axis=-1)
-    unit = xp.where(size > 0, size, 1.0)[..., None]
-    # the root of a product that may overflow
-    delta = xp.minimum(policy.separation * roundoff(w) ** 0.5 * xp.sqrt(unit) * xp.sqrt(s), s / (4 * m))
-    X, centre = V, _mean(C, w)
+    rank = xp.sum(xp.astype(xp.tril(C, k=-1), size.dtype), axis=-1) - (m - 1) / 2
+    X, mean = V, _mean(C, w)
     if mirror is not None:
-        X, centre = mirror.real_span(C, X), mirror.real_mean(C, centre)
+        X, mean = mirror.real_span(C, X), mirror.real_mean(C, mean)
     X = _orthonormal(X, C) @ _rotation(C, m, V, real_factor=mirror is not None)
-    x = centre + delta * (rank - (m - 1) / 2)
     if mirror is not None:
-        x, X = mirror.closed(C, x, X)
-    off = column_norm(xp.astype(A, V.dtype, copy=False) @ X - X * x[..., None, :])
-    allowed = delta * m + _OFF * max(policy.separation, policy.radius) * roundoff(w) ** 0.5 * unit
-    found = (m > 1) & (_over(C, off / allowed) <= 1)
+        mean, X = mirror.closed(C, mean, X)
+    off = column_norm(xp.astype(A, V.dtype, copy=False) @ X - X * mean[..., None, :])
+    allowed = _OFF * policy.radius * roundoff(w) ** 0.5 * xp.where(size > 0, size, 1.0)
+    good = _over(C, off) <= allowed[..., None]
     if mirror is not None:
-        found = found & mirror.of(found)
-    return Separated(
-        xp.where(found, x, w), xp.where(found[..., None, :], X, V), C & found[..., :, None] & ~on_diagonal(C)
+        good = good & mirror.of(good)
+    found = good & (m > 1)
+    return Clusters(
+        xp.where(found, mean, w),
+        xp.where(found[..., None, :], X, V),
+        xp.where(found, rank, 0.0),
+        xp.where(found, s / m, s),
+        C & found[..., :, None] & ~on_diagonal(C),
+        ~good & (m > 1),
     )
+
+
+def separated(A: Array, clusters: Clusters, kappa: Array, size: Array, policy: Split) -> Array:
+    """Eigenvalues moved apart; kappa (..., n): of the new vectors."""
+    xp = namespace(clusters.w)
+    w, mirror = clusters.w, _mirror(A, clusters.w)
+    unit = xp.where(size > 0, size, 1.0)[..., None]
+    own = clusters.pairs | on_diagonal(clusters.pairs)
+    worst = xp.where(_over(own, kappa) < _MOST, _over(own, kappa), _MOST)
+    if mirror is not None:  # conjugates move alike to the bit
+        worst = xp.where(mirror.lower, mirror.of(worst), worst)
+    # the root of a product that may overflow
+    step = policy.separation * worst * roundoff(w) ** 0.5 * xp.sqrt(unit) * xp.sqrt(clusters.scale)
+    return w + xp.minimum(step, clusters.scale / 4) * clusters.rank
+
+
+def _mirror(A: Array, w: Array) -> "_Mirror | None":
+    return _Mirror(w) if is_complex(w) and not is_complex(A) else None
 
 
 def _clusters(w: Array, kappa: Array, size: Array, policy: Split, mirror: "_Mirror | None") -> tuple[Array, Array]:

@@ -154,7 +154,7 @@ def synchronisations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("gauge", ["canonical", "phase-free", arreig.Component(0)], ids=str)
 @pytest.mark.parametrize("check", [True, False])
 def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, degeneracy: Any) -> None:
-    """One a call with checks, and one to learn whether to refine; none without: in particular no rule branches on data."""
+    """One a call with checks, one to learn whether to refine, one whether a split found vectors missing; none without checks."""
     rng = np.random.default_rng(0)
     A = array_api_strict.asarray(rng.standard_normal((3, 4, 4)), device=array_api_strict.Device("device1"))
     options = {"gauge": gauge, "degeneracy": degeneracy, "check": check}
@@ -180,4 +180,5 @@ def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, 
             synchronisations.clear()
             call()
             refined = name in ("eig_vjp", "eig_jvp") and not isinstance(degeneracy, arreig.Broaden)
-            assert synchronisations == ["__bool__"] * check * (2 if refined else 1), name
+            split = name in ("eig", "eig_vjp", "eig_jvp") and degeneracy == "split"
+            assert synchronisations == ["__bool__"] * check * (1 + refined + split), name

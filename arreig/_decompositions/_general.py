@@ -24,12 +24,13 @@ from .._errors import InputError
 from .._perturb import Perturb
 from .._rules import eig as rules
 from .._rules._refinement import Refinement
-from .._split import Split, separate
+from .._split import Clusters, Split, rebased, separated
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag
-from ._system import Eigensystem, Options, Result, bare, carried, resolve, same_matrix
+from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
 
+_MOVED = 10.0  # u |A| times this is what rounding makes of A
 _LEFT = 1e-2  # part of the relative residual of V^-H that counts as its error: of random matrices it is u
 
 
@@ -71,29 +72,61 @@ class GeneralEigensystem(Eigensystem):
             w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True)
             system = cls(A, w, V, options, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors)], vectors)
-        w, V, separated = cls._decomposed(A, options, backend)
+        w, V, separated, plain = cls._decomposed(A, options, backend)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
-            V = options.gauge.fix(V)
+            V = in_gauge(V, options.gauge, separated, plain)
         return cls(A, w, V, options, separated=separated).admitted(flags, vectors)
 
     @classmethod
-    def _decomposed(cls, A: Array, options: Options, backend: Backend) -> tuple[Array, Array, Array | None]:
-        """w and V in order, V of norm 1, and what was separated."""
+    def _decomposed(
+        cls, A: Array, options: Options, backend: Backend
+    ) -> tuple[Array, Array, Array | None, Array | None]:
+        """w and V in order, V of norm 1, and what was separated, with V as it was before."""
         degeneracy, real_matrix = options.degeneracy, not is_complex(A)
-        if isinstance(degeneracy, Perturb):
-            A = degeneracy.matrix(A, matrix_norm(A), hermitian=False)
-        w, V = backend.eig(A)
-        pairs = None
+        pairs = plain = None
         if isinstance(degeneracy, Split):
-            plain = cls(A, w, V, options)
-            w, V, pairs = separate(A, w, V, plain.kappa, plain.size, degeneracy)
+            w, V, pairs, plain = cls._split(A, options, degeneracy, backend)
+        elif isinstance(degeneracy, Perturb):
+            w, V = backend.eig(degeneracy.matrix(A, matrix_norm(A), hermitian=False))
+        else:
+            w, V = backend.eig(A)
         if options.sort is None:
-            return w, V, pairs
+            return w, V, pairs, plain
         order = _order(w, options.sort, real_matrix)
         if pairs is not None:
-            pairs = _columns(_columns(pairs, order).mT, order)  # symmetric
-        return namespace(w).take_along_axis(w, order, axis=-1), _columns(V, order), pairs
+            pairs, plain = _columns(_columns(pairs, order).mT, order), _columns(plain, order)  # pairs are symmetric
+        return namespace(w).take_along_axis(w, order, axis=-1), _columns(V, order), pairs, plain
+
+    @classmethod
+    def _split(cls, A: Array, options: Options, policy: Split, backend: Backend) -> tuple[Array, Array, Array, Array]:
+        """w and V with clusters separated, the pairs, and V before.
+
+        Of an exactly repeated eigenvalue a solver may return dependent vectors although independent ones exist (a matrix of ones,
+        LAPACK). They are those of no generic matrix: where vectors are missing, A is decomposed again, moved by rounding.
+        """
+        xp = namespace(A)
+        size = matrix_norm(A)
+
+        def attempt(w: Array, V: Array) -> tuple[Clusters, Array]:
+            kappa = cls(A, w, V, options).kappa
+            clusters = rebased(A, w, V, kappa, size, policy)
+            return clusters, xp.any(clusters.defective | numerically_singular(kappa), axis=-1)
+
+        w, plain = backend.eig(A)
+        clusters, missing = attempt(w, plain)
+        if not (options.check and backend.readable(missing)) or bool(xp.any(missing)):
+            moved = Perturb(_MOVED * roundoff(A)).matrix(A, size, hermitian=False)
+            second, still = attempt(*backend.eig(moved))
+            better = missing & ~still
+            clusters = Clusters(
+                *(
+                    xp.where(xp.reshape(better, (*better.shape, *(1,) * (y.ndim - better.ndim))), x, y)
+                    for x, y in zip(second, clusters, strict=True)
+                )
+            )
+        w, V, pairs = clusters.w, clusters.V, clusters.pairs
+        return separated(A, clusters, cls(A, w, V, options).kappa, size, policy), V, pairs, plain
 
     @cached_property
     def decomposed(self) -> Array:
@@ -185,7 +218,8 @@ class GeneralEigensystem(Eigensystem):
                 gw,
                 self.w,
                 self.V,
-                pairs=self.pairs if self.split is None else self.pairs | self.split,
+                pairs=self.pairs,
+                split=self.split,
                 kappa=self.kappa,
                 size=self.size,
                 solve_adjoint=self.factor.solve_adjoint,
@@ -198,6 +232,10 @@ class GeneralEigensystem(Eigensystem):
             gV = self.cotangent("gV", gV, self.V, flags)
             reach = column_norm(self.V) * column_norm(gV)
             accuracy = roundoff(self.V) + 0 * self.size
+            if (
+                self.separated is not None
+            ):  # for functions of A, made with V^-1: errors in that are divided by the new gaps
+                accuracy = accuracy + 5 * self._left_error
             if gW is not None:
                 gW = self.cotangent("gW", gW, self.V, flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)

@@ -9,11 +9,11 @@ from .._backends import Backend
 from .._errors import EigensystemError, InputError
 from .._perturb import Perturb
 from .._rules import eigh as rules
-from .._split import Split, separate
+from .._split import Split, rebased, separated
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, Index
-from ._system import Eigensystem, Result, bare, carried, resolve, same_matrix
+from ._system import Eigensystem, Result, bare, carried, in_gauge, resolve, same_matrix
 
 
 def admit(A: Array) -> tuple[Array, Backend, list[Flag]]:
@@ -65,18 +65,19 @@ class HermitianEigensystem(Eigensystem):
             w, V = bare(eigensystem, A, flags, complex_values=False, complex_vectors=is_complex(A))
             system = cls(A, w, V, options, supplied=True)
             return system.admitted([*flags, *system.mismatch(A, vectors), _not_orthogonal(V)], vectors)
-        degeneracy, separated = options.degeneracy, None
+        degeneracy, pairs, before = options.degeneracy, None, None
         if isinstance(degeneracy, Perturb):
             w, V = backend.eigh(degeneracy.matrix(A, matrix_norm(A), hermitian=True))
         else:
             w, V = backend.eigh(A)
         if isinstance(degeneracy, Split):
-            plain = cls(A, w, V, options)
-            w, V, separated = separate(A, w, V, plain.kappa, plain.size, degeneracy)
+            plain, before = cls(A, w, V, options), V
+            clusters = rebased(A, w, V, plain.kappa, plain.size, degeneracy)
+            w, V, pairs = separated(A, clusters, plain.kappa, plain.size, degeneracy), clusters.V, clusters.pairs
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
-            V = options.gauge.fix(V)
-        return cls(A, w, V, options, separated=separated).admitted(flags, vectors)
+            V = in_gauge(V, options.gauge, pairs, before)
+        return cls(A, w, V, options, separated=pairs).admitted(flags, vectors)
 
     @property
     def kappa(self) -> Array:
@@ -94,7 +95,8 @@ class HermitianEigensystem(Eigensystem):
                 gw,
                 self.w,
                 self.V,
-                pairs=self.pairs if self.split is None else self.pairs | self.split,
+                pairs=self.pairs,
+                split=self.split,
                 kappa=self.kappa,
                 size=self.size,
                 degeneracy=degeneracy,

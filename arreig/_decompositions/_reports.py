@@ -162,7 +162,7 @@ _SECOND = (
     "Even a loss that has a gradient there has no second derivative that would follow from w and V: inside a cluster it depends "
     "on how fast the loss varies with each pair, which their cotangents do not tell. Second derivatives need separate "
     "eigenvalues. For a loss that is a smooth function of the matrix, degeneracy=arreig.Split(separation=500) moves them far "
-    "enough apart for about five digits in double precision; at a defective matrix Perturb(1e-4) or Perturb(1e-3) does, for three"
+    "enough apart for four digits in double precision; at a defective matrix Perturb(1e-4) or Perturb(1e-3) does, for three"
 )
 
 _ILL_DEFINED = (

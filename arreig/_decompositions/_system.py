@@ -152,6 +152,19 @@ class Eigensystem(ABC):
         return settle(results, flags, check=self.options.check)
 
 
+def in_gauge(V: Array, gauge: Gauge, separated: Array | None, plain: Array | None) -> Array:
+    """V in the gauge; members of the batch in which nothing was separated as without that option, to the bit.
+
+    plain: V before. The same numbers lie in memory in another order there, and sums round differently.
+    """
+    fixed = gauge.fix(V)
+    if separated is None:
+        return fixed
+    xp = namespace(V)
+    moved = xp.any(xp.any(separated, axis=-1), axis=-1)[..., None, None]
+    return xp.where(moved, fixed, gauge.fix(plain))
+
+
 def second_derivative(g: Array, pairs: Array, w: Array, *, check: bool) -> Array:
     """g, what comes back through a derivative of the eigensystem or goes forward through it, unless a cluster forbids that.
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .._array_api import column_norm, diagonal, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
-from .._degeneracy import Degeneracy, varies
+from .._degeneracy import Degeneracy, gaps, varies
 from .._gauge import Gauge
 from .._types import Array
 
@@ -17,6 +17,7 @@ _NOISE = 1e2
 _COUPLED = {32: 5e-2, 64: 5e-5}
 _DOMINANT = {32: 3e1, 64: 1e3}
 _ALONE = {32: 3e3, 64: 1e5}
+_APART = 0.1  # of a smooth function it is the new gap relative to the distance on which the function varies
 
 
 class CotangentFlags(NamedTuple):
@@ -76,7 +77,7 @@ def cotangent_flags(
     terms = W_norm[..., :, None] * xp.abs(F * N) * v[..., None, :]
     return CotangentFlags(
         degeneracy.refused_cotangents(pairs, asked, coupled, varying),
-        nowhere(pairs) if split is None else _ill_defined(split, N, scale, varying, terms, W_norm * v, gw),
+        nowhere(pairs) if split is None else _ill_defined(split, N, scale, terms, W_norm * v, gw),
         gauge.dependence(V, gV, reach, noise[..., None]),
         _lost(
             gA,
@@ -85,12 +86,12 @@ def cotangent_flags(
             v * h,
             size=size,
             accuracy=accuracy,
-            most=degeneracy.lost,
+            most=degeneracy.lost[xp.finfo(V.dtype).bits],
         ),
     )
 
 
-def _ill_defined(split: Array, N: Array, scale: Array, varying: Array, terms: Array, kappa: Array, gw: Array) -> Array:
+def _ill_defined(split: Array, N: Array, scale: Array, terms: Array, kappa: Array, gw: Array) -> Array:
     """Split pairs whose cotangents are not those of a loss smooth in A; terms ``(..., n, n)``: of gA, off the diagonal.
 
     If it is smooth, N_ij = v_i^H gh_j vanishes like the gap, and the terms N_ij/gap of gA are of the size of the others. If it
@@ -106,8 +107,15 @@ def _ill_defined(split: Array, N: Array, scale: Array, varying: Array, terms: Ar
     elsewhere = xp.maximum(elsewhere, largest(values, -1)[..., None])
     basis = (xp.abs(N) > _COUPLED[bits] * scale) & (terms > _DOMINANT[bits] * elsewhere)
     row = largest(xp.where(split, xp.maximum(terms, terms.mT), 0.0), -1)
-    difference = xp.abs(gw[..., None, :] - gw[..., :, None])
-    return split & (basis | (varying & (difference > _ALONE[bits] * xp.maximum(row, row.mT))))
+    alone = xp.abs(gaps(gw)) > _ALONE[bits] * xp.maximum(row, row.mT)
+    return split & (basis | (told_apart(gw) & alone))
+
+
+def told_apart(gw: Array) -> Array:
+    """Pairs whose gw differ by more than a smooth function of w makes of eigenvalues that were put apart."""
+    xp = namespace(gw)
+    size = xp.abs(gw)
+    return xp.abs(gaps(gw)) > _APART * xp.maximum(size[..., :, None], size[..., None, :])
 
 
 def _lost(
@@ -127,11 +135,12 @@ def _lost(
 
 
 def eigenvalue_cotangent_flags(
-    gw: Array, w: Array, *, pairs: Array, kappa: Array, size: Array, degeneracy: Degeneracy
+    gw: Array, w: Array, *, pairs: Array, split: Array | None, kappa: Array, size: Array, degeneracy: Degeneracy
 ) -> Array:
-    """`CotangentFlags.degenerate` where only eigenvalues have cotangents."""
+    """Pairs that are refused where only eigenvalues have cotangents."""
     none = nowhere(pairs)
-    return degeneracy.refused_cotangents(pairs, none, none, varies(gw, w, kappa, size))
+    refused = degeneracy.refused_cotangents(pairs, none, none, varies(gw, w, kappa, size))
+    return refused if split is None else refused | (split & told_apart(gw))
 
 
 def split_tangents(P: Array, dA: Array, kappa: Array, pairs: Array) -> Array:

@@ -177,6 +177,7 @@ def eigenvalue_vjp(
     /,
     *,
     pairs: Array,
+    split: Array | None,
     kappa: Array,
     size: Array,
     solve_adjoint: Solve,
@@ -203,7 +204,7 @@ def eigenvalue_vjp(
     bound = _MIXED * xp.where(size > 0, size, 1.0)[..., None]
     mixed = ~(share <= bound) & ~(term * share <= bound * result[..., None])
     lost = lost | xp.any(mixed, axis=-1)
-    split = eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)
+    split = eigenvalue_cotangent_flags(gw, w, pairs=pairs, split=split, kappa=kappa, size=size, degeneracy=degeneracy)
     return (real(gA) if real_matrix else gA), split, lost
 
 

@@ -97,9 +97,20 @@ def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array) -> tup
 
 
 def eigenvalue_vjp(
-    gw: Array, w: Array, V: Array, /, *, pairs: Array, kappa: Array, size: Array, degeneracy: Degeneracy
+    gw: Array,
+    w: Array,
+    V: Array,
+    /,
+    *,
+    pairs: Array,
+    split: Array | None,
+    kappa: Array,
+    size: Array,
+    degeneracy: Degeneracy,
 ) -> tuple[Array, Array]:
     """gA = Q diag(gw) Q^H and the refused pairs: no gaps, no gauge."""
     Q, _ = _unitary(V)
     gA = hermitian_part((Q * gw[..., None, :]) @ adjoint(Q))
-    return gA, eigenvalue_cotangent_flags(gw, w, pairs=pairs, kappa=kappa, size=size, degeneracy=degeneracy)
+    return gA, eigenvalue_cotangent_flags(
+        gw, w, pairs=pairs, split=split, kappa=kappa, size=size, degeneracy=degeneracy
+    )

@@ -95,10 +95,10 @@ def test_hermitian() -> None:
 
 SECOND = {
     "separate": (MATRICES[0], "split", 1e-9),
-    "three equal": (MATRICES[1], arreig.Split(separation=500), 3e-5),
-    "two pairs": (MATRICES[2], arreig.Split(separation=500), 3e-5),
-    "identity": (MATRICES[3], arreig.Split(separation=500), 3e-5),
-    "zero": (MATRICES[4], arreig.Split(separation=500), 3e-5),
+    "three equal": (MATRICES[1], arreig.Split(separation=500), 1e-4),
+    "two pairs": (MATRICES[2], arreig.Split(separation=500), 1e-4),
+    "identity": (MATRICES[3], arreig.Split(separation=500), 1e-4),
+    "zero": (MATRICES[4], arreig.Split(separation=500), 1e-4),
     "perturbed": (MATRICES[1], arreig.Perturb(1e-5), 1e-4),
     "Jordan": (JORDAN.double(), arreig.Perturb(1e-4), 1e-3),
 }

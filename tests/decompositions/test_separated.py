@@ -76,7 +76,7 @@ def is_symmetric(A: Any) -> bool:
 
 
 KINDS = [(name, kind) for name, A in WHOLE.items() for kind in ("eig", "eigh") if kind == "eig" or is_symmetric(A)]
-# Two eigenvalues of the graded matrices are as close to 0 as rounding lets a loss see that is not told about it: see `Split`.
+# Three equal eigenvalues near 0 are moved by their own size times 1e-3, as rounding costs as much: right to that, or refused.
 TOLERANCE = {"identity, n = 6": 1e-6, "zero, n = 6": 1e-6, "graded, {1,1,1}e-10 and {.5,1,2}": 2e-3}
 
 
@@ -88,7 +88,11 @@ def test_split_serves_smooth_losses(name: str, kind: str) -> None:
         reference = exact.smooth_gradient(function, A, C)
         reference = (reference + reference.T) / 2 if kind == "eigh" else reference
         for refine in ({}, {"refine": 3}, {"refine": False}) if kind == "eig" else ({},):
-            gA = gradient(function, A, C, kind, degeneracy="split", **refine)
+            try:
+                gA = gradient(function, A, C, kind, degeneracy="split", **refine)
+            except arreig.LostPrecisionError:
+                assert name == "graded, {1,1,1}e-10 and {.5,1,2}"
+                continue
             assert error(gA, reference) < TOLERANCE.get(name, 1e-5), (function, refine)
 
 
@@ -439,3 +443,61 @@ def test_what_options_change() -> None:
     for isolation, clusters in ((30.0, False), (10.0, True)):
         res = arreig.eig(ladder, degeneracy=arreig.Split(isolation=isolation))
         assert res._carried.split.any() == clusters
+
+
+def test_vectors_that_the_solver_did_not_find(lib: Any) -> None:
+    """LAPACK returns dependent ones for the repeated eigenvalue of a matrix of ones, though a basis exists."""
+    rng = np.random.default_rng(0)
+    ranks = [np.outer(rng.integers(1, 5, n), rng.integers(1, 5, n)) / 10 for n in (4, 6, 8, 10)]
+    for A in (*(np.ones((n, n)) for n in (4, 5, 6, 9, 12)), *ranks, np.outer([2.0, 3, 4, 4], [1.0, 1, 4, 4])):
+        A = A / np.linalg.norm(A)
+        C = rng.standard_normal(A.shape)
+        reference = smooth_gradient("expm", A, C)
+        assert error(gradient("expm", lib.array(A), C, degeneracy="split"), reference) < 1e-6
+    batch = np.stack([np.diag(np.arange(4.0)), np.ones((4, 4)), np.eye(4, k=1)])
+    V = host(arreig.eig(lib.array(batch), degeneracy="split", check=False).eigenvectors)
+    np.testing.assert_array_equal(V[0], host(arreig.eig(lib.array(batch[:1])).eigenvectors)[0])
+    assert np.linalg.cond(V[1]) < 10
+    assert np.linalg.cond(V[2]) > 1e8
+
+
+@pytest.mark.parametrize("seed", [3, 7, 8, 25, 26])
+def test_far_from_normal(seed: int) -> None:
+    """Kronecker sums, whose eigenvalues w_i + w_j are doubled, with condition numbers up to 200: the error grows with them."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 6))
+    D = rng.standard_normal((n, n)) / np.sqrt(n)
+    A = np.kron(D, np.eye(n)) + np.kron(np.eye(n), D)
+    C = rng.standard_normal(A.shape)
+    kappa = arreig.eig(A, degeneracy="split")._carried.kappa.max()
+    gA = gradient("expm", A, C, degeneracy="split")
+    assert error(gA, smooth_gradient("expm", A, C)) < 1e-7 * kappa**1.5
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_symmetric_functions_of_eigenvalues(kind: str) -> None:
+    """Of eigenvalues alone, also near 0, where they vary fast: log det, the trace of the inverse and of the root."""
+    for e in (1e-2, 1e-4, 1e-6):
+        w = np.array([1.0, 2.0, e, e, 3.0])
+        A = np.diag(w)
+        for df in (lambda w: 1 / w, lambda w: -1 / w**2, lambda w: 0.5 / np.sqrt(w), np.exp):
+            res = getattr(arreig, kind)(A, degeneracy="split")
+            gw = df(res.eigenvalues).conj()
+            for gV in (None, 0 * res.eigenvectors):
+                assert error(res.vjp(gV, gw), np.diag(df(w))) < 2e-5
+
+
+@pytest.mark.parametrize("kind", ["eig", "eigh"])
+def test_members_without_clusters_are_those_of_the_plain_call(lib: Any, dtype: str, kind: str) -> None:
+    """To the bit, whatever the other members make of the arrays' layout; with their gradients."""
+    rng = np.random.default_rng(2)
+    A = rng.standard_normal((8, 6, 6)).astype(dtype)
+    A = A + adjoint(A) if kind == "eigh" else A
+    A[[1, 5]] = np.eye(6)
+    gV = lib.array(rng.standard_normal(A.shape))
+    results = [getattr(arreig, kind)(lib.array(A), degeneracy=d, check=False) for d in ("raise", "split")]
+    rest = [0, 2, 3, 4, 6, 7]
+    for x, y in zip(*results, strict=True):
+        np.testing.assert_array_equal(host(x)[rest], host(y)[rest])
+    plain, split = (host(res.vjp(gV))[rest] for res in results)
+    np.testing.assert_allclose(split, plain, rtol=0, atol=100 * np.finfo(dtype).eps * np.abs(plain).max())
