@@ -18,9 +18,9 @@ compositions work, and batches. What the checks do in them:
   losses that do not depend on the phase, and cannot tell others. Nor can it tell losses that ``degeneracy="split"`` is not for.
 
 The second derivative of a member with numerically equal eigenvalues is refused (`DegenerateEigenvaluesError`), even where the
-first exists. For a loss which is a smooth function of the matrix, `arreig.Split` with ``separation=500`` gives it four to
-five digits in double precision, and `arreig.Perturb` with ``delta`` 1e-4 to 1e-3 three at defective matrices; where rounding
-would leave fewer, both refuse. Otherwise, between eigenvalues that are nearly equal, a second derivative of such a loss loses digits
+first exists. For a loss which is a smooth function of the matrix, `arreig.Split` with ``separation=500`` gives it four to five
+digits in double precision, and `arreig.Perturb` with ``delta`` 1e-4 to 1e-3 three at defective matrices; where rounding would
+leave fewer, both refuse. Otherwise, between eigenvalues that are nearly equal, a second derivative of such a loss loses digits
 like ``(|A|/gap)**2``, so that about two are left at a gap of ``1e-6 |A|``, and nothing tells.
 
 `torch.compile` breaks its graph at each function and runs it eagerly; with ``fullgraph=True`` it says so. `torch.export` is
