@@ -501,3 +501,25 @@ def test_members_without_clusters_are_those_of_the_plain_call(lib: Any, dtype: s
         np.testing.assert_array_equal(host(x)[rest], host(y)[rest])
     plain, split = (host(res.vjp(gV))[rest] for res in results)
     np.testing.assert_allclose(split, plain, rtol=0, atol=100 * np.finfo(dtype).eps * np.abs(plain).max())
+
+
+@pytest.mark.filterwarnings("ignore::arreig.GaugeTieWarning")
+@pytest.mark.parametrize("refine", ["auto", False, 2])
+@pytest.mark.parametrize("gauge", ["canonical", "phase-free", "Component", "Functional"])
+@pytest.mark.parametrize("name", ["X diag(1,1,1,2,2,3,4,5) X⁻¹", "twice and 3, conjugated", "permutation, 3 + 3"])
+def test_every_gauge_at_a_cluster(name: str, gauge: str, refine: Any) -> None:
+    """A smooth loss does not see the gauge, whether it goes through V alone or through left eigenvectors, too."""
+    A = WHOLE[name]
+    rng = np.random.default_rng(0)
+    C, z = rng.standard_normal(A.shape), rng.standard_normal(len(A)) + 1
+    option = {"Component": arreig.Component(0), "Functional": arreig.Functional(z)}.get(gauge, gauge)
+    w, V, W = res = arreig.eig(A, degeneracy="split", gauge=option, refine=refine, sort="abs", left=True)
+    reference = smooth_gradient("expm", A, C)
+    e = np.exp(w)
+    assert error(res.vjp(*cotangents("expm", w, V, C)), reference) < 1e-6
+    gV, gw, gW = C.T @ W * e.conj(), np.diag(adjoint(V) @ C.T @ W) * e.conj(), C @ V * e
+    gA = res.vjp(gV, gw, gW=gW)
+    assert error(gA, reference) < 1e-6
+    dA = rng.standard_normal(A.shape)
+    dw, dV, dW = res.jvp(dA)
+    assert adjoint_defect([(gV, dV), (gw, dw), (gW, dW)], [(gA, dA)]) < 1e-7
