@@ -28,9 +28,8 @@ _SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
 # The estimate was seen to be within a factor of 10 of the error as long as that is small (Grcar, triangular, random matrices,
 # both precisions), and 3e-3 or more where it is not.
 _LOST = 1e-3
-_LOST_SMOOTH = (
-    5e-3  # in single precision, where a matrix nearby is decomposed: at an estimate of 1e-2 the error was 2e-2
-)
+# Where a matrix nearby is decomposed, in single precision: at an estimate of 1e-2 the error was 2e-2.
+_LOST_SMOOTH = 5e-3
 _LOST_TWICE = 1e-3  # part of a second derivative that rounding may reach
 _SMOOTH = 1e3  # how much faster than w itself a smooth function of w may vary, relative to ||A||_F
 
@@ -103,10 +102,8 @@ class Degeneracy(ABC):
     """A policy for clusters of numerically equal eigenvalues; `pairs` is what its `clusters` made of the equal pairs."""
 
     advice: ClassVar[str] = ""  # closes the message of a refusal
-    lost: ClassVar[dict[int, float]] = {
-        32: _LOST,
-        64: _LOST,
-    }  # most of a gradient that the estimate of its error may be, by bits
+    # Part of a gradient that the estimate of its rounding error may reach, by the bits of a real number.
+    lost: ClassVar[dict[int, float]] = {32: _LOST, 64: _LOST}
     exact: ClassVar[bool] = True  # whether the inverse gaps solve the differentiated equation, so that it can refine
 
     def departure(self, n: int, u: float, /) -> float:
