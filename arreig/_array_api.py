@@ -19,6 +19,7 @@ __all__ = [
     "is_complex",
     "largest",
     "matrix_norm",
+    "members",
     "namespace",
     "nowhere",
     "on_diagonal",
@@ -87,6 +88,11 @@ def nowhere(x: Array) -> Array:
     """False in the shape of x."""
     xp = namespace(x)
     return xp.zeros_like(x, dtype=xp.bool)
+
+
+def members(where: Array, x: Array) -> Array:
+    """A mask ``(...)`` of members of the batch in the shape that broadcasts with x, which has more axes."""
+    return namespace(where).reshape(where, (*where.shape, *(1,) * (x.ndim - where.ndim)))
 
 
 def on_diagonal(x: Array) -> Array:

@@ -17,12 +17,12 @@ def generic_matrix(like: Array, salt: int) -> Array:
     """
     xp = namespace(like)
     i = xp.arange(like.shape[-1], device=device(like)) % _PRIME
-    x = _hash((_hash(i * 271 % _PRIME + salt)[:, None] + i * 7919) % _PRIME)
+    x = _hash(_hash(i * 271 + salt)[:, None] + i * 7919)
     return xp.astype(2 * x - _PRIME, real(like).dtype) / 65536
 
 
 def _hash(x: Array) -> Array:
+    x = x % _PRIME
     for _ in range(3):
-        x = x % _PRIME
         x = (x * x + 12345) % _PRIME
     return x

@@ -15,10 +15,10 @@ With d_ij = |w_i - w_j|, u the unit roundoff, |A| the Frobenius norm:
     equal   numerically equal (see `_degeneracy`), closed transitively
     near    d_ij <= radius sqrt(u |A| min(|w_i|, |w_j|)), closed transitively, for clusters that stand alone:
             min(distance to the nearest other eigenvalue, |mean|) >= isolation diameter
-    delta   min(separation kappa sqrt(u |A| s), s/(4 m)), where s is the distance to the nearest other eigenvalue (max |w| without
+    delta   min(separation kappa sqrt(u |A| s), s/4), where m s is the distance to the nearest other eigenvalue (max |w| without
             any, 1 if that is 0), or |mean| if that is smaller and not 0 up to rounding: functions such as sqrt(A) vary on that
-            scale. kappa is the largest condition number of the cluster's eigenvalues with the new vectors, as rounding, about
-            u kappa^2 |A|/delta, grows faster with it than the error of moving them
+            scale, and the cluster gets m delta wide. kappa is the largest condition number of its eigenvalues with the new
+            vectors, as rounding, about u kappa^2 |A|/delta, grows faster with it than the error of moving them
 
 C is a 0/1 matrix throughout: no shape depends on data. A cluster whose new pairs do not decompose A up to sqrt(u) |A| is
 defective, or nearly: its span is not made of eigenvectors. It is left as it was.
@@ -59,7 +59,9 @@ from ._generic import generic_matrix
 from ._types import Array
 
 _ZERO = 1e2  # a mean below u kappa |A| times this is 0
-_OFF = 10.0  # sqrt(u) |A| times this: how far the new pairs of a cluster may be from A's, apart from their separation
+_OFF = (
+    10.0  # sqrt(u) |A| times this: largest residual of the mean with a new vector, in a cluster that is not defective
+)
 _MOST = 1e3  # more kappa does not count for the separation
 _SHIFT = 20.0  # n u times this keeps a Gram matrix positive
 
@@ -78,11 +80,11 @@ class Split(Smooth):
     Parameters
     ----------
     separation : float
-        Eigenvalues of a cluster are put ``separation kappa sqrt(u |A|_F s)`` apart, s the distance to the next eigenvalue or,
-        where smaller, to 0. With ``r = sqrt(u |A|_F/s)``, the error is about ``separation r`` from moving them, if the loss
-        varies on the scale s, and ``r/separation`` from rounding: more than ``sqrt(u)`` where eigenvalues crowd, or repeat near
-        0. A second derivative has ``u/gap**2`` in place of the latter: ask for it with 500, for an error of 1e-5 to 1e-4 in
-        double.
+        The m eigenvalues of a cluster are put ``separation kappa sqrt(u |A|_F s)`` apart, ``m s`` the distance to the next
+        eigenvalue or, where smaller, to 0. With ``r = sqrt(u |A|_F/s)``, the error is about ``separation r`` from moving them, if
+        the loss varies on the scale s, and ``r/separation`` from rounding: more than ``sqrt(u)`` where eigenvalues crowd, or
+        repeat near 0. A second derivative has ``u/gap**2`` in place of the latter: ask for it with 500, for an error of 1e-5 to
+        1e-4 in double.
     radius : float
         Eigenvalues within ``radius sqrt(u |A|_F |w|)`` of each other count as a cluster, too, if it stands alone.
     isolation : float
@@ -122,7 +124,7 @@ class Clusters(NamedTuple):
     w: Array  # (..., n) means
     V: Array  # (..., n, n)
     rank: Array  # (..., n) in the cluster, less the mean of these: (1 - m)/2 ... (m - 1)/2, 0 outside
-    scale: Array  # (..., n) s
+    s: Array  # (..., n)
     pairs: Array  # (..., n, n) i != j
     defective: Array  # (..., n) eigenvalues of clusters that have no basis of eigenvectors
 
@@ -134,7 +136,7 @@ def rebased(A: Array, w: Array, V: Array, kappa: Array, size: Array, policy: Spl
         zero = 0 * real(w)
         return Clusters(w, V, zero, zero + 1, nowhere(V), nowhere(zero))
     mirror = _mirror(A, w)
-    C, s = _clusters(w, kappa, size, policy, mirror)
+    C, distance = _clusters(w, kappa, size, policy, mirror)
     m = xp.sum(xp.astype(C, size.dtype), axis=-1)
     rank = xp.sum(xp.astype(xp.tril(C, k=-1), size.dtype), axis=-1) - (m - 1) / 2
     X, mean = V, _mean(C, w)
@@ -153,7 +155,7 @@ def rebased(A: Array, w: Array, V: Array, kappa: Array, size: Array, policy: Spl
         xp.where(found, mean, w),
         xp.where(found[..., None, :], X, V),
         xp.where(found, rank, 0.0),
-        xp.where(found, s / m, s),
+        distance / m,
         C & found[..., :, None] & ~on_diagonal(C),
         ~good & (m > 1),
     )
@@ -169,8 +171,8 @@ def separated(A: Array, clusters: Clusters, kappa: Array, size: Array, policy: S
     if mirror is not None:  # conjugates move alike to the bit
         worst = xp.where(mirror.lower, mirror.of(worst), worst)
     # the root of a product that may overflow
-    step = policy.separation * worst * roundoff(w) ** 0.5 * xp.sqrt(unit) * xp.sqrt(clusters.scale)
-    return w + xp.minimum(step, clusters.scale / 4) * clusters.rank
+    delta = policy.separation * worst * roundoff(w) ** 0.5 * xp.sqrt(unit) * xp.sqrt(clusters.s)
+    return w + xp.minimum(delta, clusters.s / 4) * clusters.rank
 
 
 def _mirror(A: Array, w: Array) -> "_Mirror | None":
@@ -178,7 +180,7 @@ def _mirror(A: Array, w: Array) -> "_Mirror | None":
 
 
 def _clusters(w: Array, kappa: Array, size: Array, policy: Split, mirror: "_Mirror | None") -> tuple[Array, Array]:
-    """C (..., n, n), i in the cluster of j, and the scale s (..., n)."""
+    """C (..., n, n), i in the cluster of j, and the distance m s (..., n)."""
     xp = namespace(w)
     u = roundoff(w)
     d, a = xp.abs(gaps(w)), xp.abs(w)
@@ -199,10 +201,10 @@ def _clusters(w: Array, kappa: Array, size: Array, policy: Split, mirror: "_Mirr
     if mirror is not None:
         alone = alone & mirror.of(alone)
     C = xp.where(alone[..., :, None], wide, narrow)
-    s, mean, top = distance(C), xp.abs(_mean(C, w)), largest(a, -1)
-    s = xp.where(xp.isfinite(s), s, xp.where(top > 0, top, 1.0))
+    away, mean, top = distance(C), xp.abs(_mean(C, w)), largest(a, -1)
+    away = xp.where(xp.isfinite(away), away, xp.where(top > 0, top, 1.0))
     nonzero = mean > _ZERO * u * _over(C, kappa) * size[..., None]
-    return C, xp.where(nonzero & (mean < s), mean, s)
+    return C, xp.where(nonzero & (mean < away), mean, away)
 
 
 def _over(C: Array, x: Array) -> Array:

@@ -44,16 +44,14 @@ class Problem:
         """w, V, for left W, and, if eigenvalues are separated, which pairs."""
         options = self._options(z) | {"vectors": self.vectors}
         system: System
-        arrays: Tensors
         if self.system is HermitianEigensystem:
             system, flags = HermitianEigensystem.of(A, **options)
-            arrays = system.settle((system.w, system.V), flags)
-        elif self.left:
-            system, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
-            arrays = system.settle((system.w, system.V, system.W), [*flags, system.defective])
         else:
             system, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
-            arrays = system.settle((system.w, system.V), flags)
+        arrays: Tensors = (system.w, system.V)
+        if self.left and isinstance(system, GeneralEigensystem):
+            arrays, flags = (*arrays, system.W), [*flags, system.defective]
+        arrays = system.settle(arrays, flags)
         return arrays if system.separated is None else (*arrays, system.separated)
 
     def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor, separated: Tensor | None) -> System:

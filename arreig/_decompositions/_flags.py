@@ -6,7 +6,7 @@ from functools import reduce
 from math import prod
 from operator import or_
 
-from .._array_api import device, namespace, real
+from .._array_api import device, members, namespace, real
 from .._backends import backend_for
 from .._errors import warn
 from .._types import Array
@@ -37,7 +37,7 @@ def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) ->
     xp = namespace(*results)
     if not (check and readable(flags)):
         bad = failed(flags)
-        return tuple(_poisoned(x, xp.reshape(bad, (*bad.shape, *(1,) * (x.ndim - bad.ndim)))) for x in results)
+        return tuple(_poisoned(x, members(bad, x)) for x in results)
     if bool(xp.any(xp.stack([xp.any(flag.where) for flag in flags]))):
         for flag in flags:
             if bool(xp.any(flag.where)):
@@ -56,16 +56,21 @@ def readable(flags: Sequence[Flag]) -> bool:
     return all(backend_for(flag.where).readable(flag.where) for flag in flags)
 
 
+def wanted(where: Array, *, check: bool) -> bool:
+    """Whether any of `where` asks for something: one synchronisation; yes, if nothing may or can be read."""
+    return not (check and backend_for(where).readable(where)) or bool(namespace(where).any(where))
+
+
 def failed(flags: Sequence[Flag]) -> Array:
     """Members of the batch ``(...)`` for which an error is flagged."""
-    members = []
+    bad = []
     for flag in flags:
         where = flag.where
         for _ in range(flag.core):  # one axis after the other: torch's older vmap does not take several
             where = namespace(where).any(where, axis=-1)
         if not flag.warning:
-            members.append(where)
-    return reduce(or_, members)
+            bad.append(where)
+    return reduce(or_, bad)
 
 
 def _signal(flag: Flag) -> None:

@@ -13,6 +13,7 @@ from .._array_api import (
     is_complex,
     largest,
     matrix_norm,
+    members,
     namespace,
     promote_complex,
     real,
@@ -27,11 +28,13 @@ from .._rules._refinement import Refinement
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
 from . import _inputs, _reports
-from ._flags import Flag
+from ._flags import Flag, wanted
 from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
 
 _MOVED = 10.0  # u |A| times this is what rounding makes of A
-_LEFT = 1e-2  # part of the relative residual of V^-H that counts as its error: of random matrices it is u
+# Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
+# functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
+_LEFT, _LEFT_SPLIT = 1e-2, 5e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,16 +118,11 @@ class GeneralEigensystem(Eigensystem):
 
         w, plain = backend.eig(A)
         clusters, missing = attempt(w, plain)
-        if not (options.check and backend.readable(missing)) or bool(xp.any(missing)):
+        if wanted(missing, check=options.check):
             moved = Perturb(_MOVED * roundoff(A)).matrix(A, size, hermitian=False)
             second, still = attempt(*backend.eig(moved))
             better = missing & ~still
-            clusters = Clusters(
-                *(
-                    xp.where(xp.reshape(better, (*better.shape, *(1,) * (y.ndim - better.ndim))), x, y)
-                    for x, y in zip(second, clusters, strict=True)
-                )
-            )
+            clusters = Clusters(*(xp.where(members(better, x), x, y) for x, y in zip(second, clusters, strict=True)))
         w, V, pairs = clusters.w, clusters.V, clusters.pairs
         return separated(A, clusters, cls(A, w, V, options).kappa, size, policy), V, pairs, plain
 
@@ -182,10 +180,10 @@ class GeneralEigensystem(Eigensystem):
 
     @property
     def _left_error(self) -> Array:
-        """How inaccurate V^-H is (...), as far as its residual tells; what a caller made with it is no better."""
+        """Relative residual (...) of V^-H, which tells how accurate it is, and what a caller made with it."""
         xp = namespace(self.V)
         worst = largest(self.left_residual, -1)[..., 0]
-        return _LEFT * worst / xp.where(self.size > 0, self.size, 1.0)
+        return worst / xp.where(self.size > 0, self.size, 1.0)
 
     @property
     def defective(self) -> Flag:
@@ -203,7 +201,7 @@ class GeneralEigensystem(Eigensystem):
         if refine != "auto":
             return rule(refinement=Refinement(refine, False, backend.constant))[:-1]
         *results, asking = rule(refinement=Refinement(0, True, backend.constant))
-        if not (self.options.check and backend.readable(asking)) or bool(namespace(asking).any(asking)):
+        if wanted(asking, check=self.options.check):
             *results, _ = rule(refinement=Refinement(1, False, backend.constant))
         return tuple(results)
 
@@ -232,15 +230,13 @@ class GeneralEigensystem(Eigensystem):
             gV = self.cotangent("gV", gV, self.V, flags)
             reach = column_norm(self.V) * column_norm(gV)
             accuracy = roundoff(self.V) + 0 * self.size
-            if (
-                self.separated is not None
-            ):  # for functions of A, made with V^-1: errors in that are divided by the new gaps
-                accuracy = accuracy + 5 * self._left_error
+            if self.separated is not None:
+                accuracy = accuracy + _LEFT_SPLIT * self._left_error
             if gW is not None:
                 gW = self.cotangent("gW", gW, self.V, flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)
                 gV = gV + rules.left_cotangent(gW, self.W)
-                accuracy = accuracy + self._left_error
+                accuracy = accuracy + _LEFT * self._left_error
             rule = partial(
                 rules.vjp,
                 gV,

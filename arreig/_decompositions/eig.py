@@ -112,7 +112,8 @@ def eig(
           where the cotangents show it (a necessary test).
         - ``"split"``, `Split`: for losses that are smooth functions of A. `eig` itself then puts eigenvalues of a cluster about
           ``sqrt(u) |A|`` apart, with a generic basis of its space; the gradient is right to about ``sqrt(u)``. Losses on
-          single vectors of a cluster are refused where the cotangents show it; so are defective clusters.
+          single vectors of a cluster are refused where the cotangents show it; so are defective clusters. Where vectors are
+          missing, A is decomposed twice (one more synchronisation to find out; without `check`, always).
         - ``"perturb"``, `Perturb`: the same for matrices that may be defective, by a fixed perturbation of A; less accurate.
         - ``Broaden(eps)``: Lorentzian broadening, biased; refuses no cluster; for comparison with older codes.
     check : bool

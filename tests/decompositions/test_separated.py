@@ -41,19 +41,11 @@ def cotangents(function: str, w: Any, V: Any, C: Any) -> tuple[Any, Any]:
     return (gV.real if real[0] else gV), (gw.real if real[1] else gw)
 
 
-def gradient(function: str, A: Any, C: Any, kind: str = "eig", **options: Any) -> Any:
-    """Of Re tr(C f(A)) by arreig; A of any library."""
-    res = getattr(arreig, kind)(A, gauge="phase-free", **options)
-    w, V = (np.asarray(host(x)).astype(str(x.dtype).rsplit(".", 1)[-1]) for x in res)
-    array = LIBRARIES["numpy"].array if isinstance(A, np.ndarray) else _like(A)
-    return host(res.vjp(*(array(g) for g in cotangents(function, w, V, C))))
-
-
-def _like(A: Any) -> Any:
-    for library in LIBRARIES.values():
-        if isinstance(A, type(library.array(np.zeros(1)))) and A.device == library.device:
-            return library.array
-    raise TypeError(type(A))
+def gradient(function: str, A: Any, C: Any, kind: str = "eig", lib: Any = LIBRARIES["numpy"], **options: Any) -> Any:
+    """Of Re tr(C f(A)) by arreig, on arrays of a library."""
+    res = getattr(arreig, kind)(lib.array(A), gauge="phase-free", **options)
+    w, V = (host(x).astype(str(x.dtype).rsplit(".", 1)[-1]) for x in res)
+    return host(res.vjp(*(lib.array(g) for g in cotangents(function, w, V, C))))
 
 
 def smooth_gradient(function: str, A: Any, C: Any) -> Any:
@@ -202,7 +194,7 @@ def batch_of(kind: str, dtype: str) -> Any:
 def test_batches_over_libraries_and_precisions(lib: Any, dtype: str, kind: str) -> None:
     A = batch_of(kind, dtype)
     C = np.random.default_rng(1).standard_normal((5, 5))
-    gA = gradient("expm", lib.array(A), C, kind, degeneracy="split")
+    gA = gradient("expm", A, C, kind, lib, degeneracy="split")
     tolerance = 1e-6 if dtype in ("float64", "complex128") else 1e-2
     for k, a in enumerate(A.astype("complex128" if dtype.startswith("complex") else "float64")):
         reference = smooth_gradient("expm", a, C)
@@ -234,22 +226,24 @@ def test_smallest(lib: Any, n: int, degeneracy: str) -> None:
 @pytest.mark.parametrize("degeneracy", ["split", "perturb"])
 @pytest.mark.parametrize("kind", ["eig", "eigh"])
 def test_under_jit_and_vmap(kind: str, degeneracy: str) -> None:
-    A = batch_of(kind, "float64")
-    res = getattr(arreig, kind)(A, degeneracy=degeneracy, gauge="phase-free")
-    gV, gw = cotangents("expm", *res, np.random.default_rng(1).standard_normal((5, 5)))
-    expected = res.vjp(gV, gw)
+    """The gradient of every member, by the cotangents that belong to the vectors found there; NaN for a defective one."""
+    A, C = batch_of(kind, "float64"), np.random.default_rng(1).standard_normal((5, 5))
+    traced = lambda f: lambda *arrays: jax.jit(jax.vmap(f))(*map(jnp.asarray, arrays))
 
-    def of_member(A: Any, gV: Any, gw: Any) -> Any:
-        there = getattr(arreig, kind)(A, degeneracy=degeneracy, gauge="phase-free")
-        return there.vjp(gV, gw), there.eigenvalues
+    def decompose(A: Any) -> Any:
+        return getattr(arreig, kind)(A, degeneracy=degeneracy, gauge="phase-free")
 
-    gA, w = jax.jit(jax.vmap(of_member))(*map(jnp.asarray, (A, gV, gw)))
-    np.testing.assert_allclose(host(w), res.eigenvalues, atol=1e-12)
-    # the cotangents belong to the vectors of this library: the same up to rounding where they are unique
-    np.testing.assert_allclose(host(gA)[0], expected[0], rtol=1e-4 if degeneracy == "perturb" else 1e-9)
+    w, V = map(host, traced(lambda A: tuple(decompose(A)))(A))
+    np.testing.assert_allclose(w, decompose(A).eigenvalues, atol=1e-12)
+    vjp = traced(lambda A, gV, gw: decompose(A).vjp(gV, gw))
+    gV, gw = cotangents("expm", w, V, C)
+    for a, gA in zip(A, host(vjp(A, gV, gw)), strict=True):
+        reference = smooth_gradient("expm", a, C)
+        reference = (reference + reference.T) / 2 if kind == "eigh" else reference
+        assert error(gA, reference) < (1e-6 if degeneracy == "split" else 2e-5)
     if kind == "eig" and degeneracy == "split":
         jordan = np.stack([A[0], np.eye(5, k=1) + np.eye(5)])
-        gA = host(jax.jit(jax.vmap(of_member))(*map(jnp.asarray, (jordan, gV[:2], gw[:2])))[0])
+        gA = host(vjp(jordan, gV[:2], gw[:2]))
         assert np.isnan(gA[1]).all()
         assert np.isfinite(gA[0]).all()
 
@@ -362,6 +356,17 @@ def test_supplied_decompositions(kind: str) -> None:
     )
 
 
+def test_messages() -> None:
+    """Of a perturbation that is too small, and of a decomposition of another matrix."""
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match=r"even after degeneracy='perturb'.*a larger delta"):
+        arreig.eig(np.eye(3), degeneracy=arreig.Perturb(1e-16)).jvp(np.ones((3, 3)))
+    A = np.diag([1.0, 1.0, 2.0])
+    w, V = arreig.eig(A + np.diag([0.3, 0, 0]))
+    for degeneracy in ("split", "perturb"):
+        with pytest.raises(arreig.EigensystemError, match=r"expected at most sqrt\(u\) \|A\| and what the degeneracy"):
+            arreig.eig_vjp(A, V, eigensystem=(w, V), degeneracy=degeneracy)
+
+
 def test_without_checks_only_the_member_is_nan(lib: Any) -> None:
     A = batch_of("eig", "float64")
     res = arreig.eig(lib.array(A), degeneracy="split", check=False)
@@ -453,7 +458,7 @@ def test_vectors_that_the_solver_did_not_find(lib: Any) -> None:
         A = A / np.linalg.norm(A)
         C = rng.standard_normal(A.shape)
         reference = smooth_gradient("expm", A, C)
-        assert error(gradient("expm", lib.array(A), C, degeneracy="split"), reference) < 1e-6
+        assert error(gradient("expm", A, C, lib=lib, degeneracy="split"), reference) < 1e-6
     batch = np.stack([np.diag(np.arange(4.0)), np.ones((4, 4)), np.eye(4, k=1)])
     V = host(arreig.eig(lib.array(batch), degeneracy="split", check=False).eigenvectors)
     np.testing.assert_array_equal(V[0], host(arreig.eig(lib.array(batch[:1])).eigenvectors)[0])
