@@ -1,9 +1,12 @@
 """Libraries, dtypes and batch shapes that every test of the core runs over."""
 
-from collections.abc import Iterator
-from contextlib import nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import array_api_compat.torch
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+import arreig
 from arreig import _capabilities
 
 jax.config.update("jax_enable_x64", True)
@@ -55,6 +59,15 @@ LIBRARIES = {
     "jax": Library(jax.numpy, jax.devices("cpu")[0]),
 }
 ON_GPU = {"torch-cuda": _cuda, "cupy": _cupy, "jax-gpu": _jax_gpu}
+# Broaden with a vanishing eps is the plain rule; its bias at larger ones is tested with the degeneracies.
+DEGENERACIES = {
+    "raise": "raise",
+    "mask": "mask",
+    "Broaden": arreig.Broaden(1e-24),
+    "split": "split",
+    "perturb": "perturb",
+}
+EXAMPLES = Path(__file__).parent.parent / "examples"
 DTYPES = ("float64", "complex128", "float32", "complex64")
 BATCHES = ((), (3,), (2, 2))
 
@@ -67,6 +80,18 @@ EVERYWHERE = [
     pytest.param("jax", marks=WITH_JAX),
     *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_GPU),
 ]
+
+
+@contextmanager
+def examples() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports examples by name, as Python does for a script and its neighbours; forgets them afterwards."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        yield import_module
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and Path(str(sys.modules[name].__file__)).parent == EXAMPLES:
+            del sys.modules[name]
 
 
 @pytest.fixture(params=EAGER)

@@ -1,11 +1,9 @@
 """The examples run, and the numbers they are about are right."""
 
-import importlib
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,25 +12,16 @@ import torch
 
 import arreig
 from arreig.testing import directional_difference, finite_differences
+from tests.conftest import EXAMPLES, examples
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 WORKED = ["naive_loss", "implicit_grad_eig", "batch_implicit_grad_eig"]
 REFUSAL = "linalg_eig_backward: The eigenvectors in the complex case are specified up to multiplication"  # torch's
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import an example by name, as Python does for a script and its neighbours."""
-    monkeypatch.syspath_prepend(EXAMPLES)
-    before = set(sys.modules)
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield load
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(str(sys.modules[name].__file__)).parent == EXAMPLES:
-            del sys.modules[name]
+def example() -> Any:
+    with examples() as load:
+        yield load
 
 
 @pytest.mark.parametrize("name", WORKED)

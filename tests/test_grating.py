@@ -1,34 +1,27 @@
 """The grating solver obeys optics, its gradient is right where symmetry makes eigenvalues equal, and the design works."""
 
-import importlib
 import io
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import arreig
+from tests.conftest import examples
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("rich")
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 ORDERS = [(1, 0), (-1, 0), (0, 1), (0, -1)]
 STEPS = 12
 
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXAMPLES)
-        yield importlib.import_module("grating")
-    for name in {"grating", "loggerhead"} - before:
-        del sys.modules[name]
+    with examples() as load:
+        yield load("grating")
 
 
 @pytest.fixture(scope="module")

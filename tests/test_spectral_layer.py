@@ -1,23 +1,20 @@
 """The spectral layer computes exp(A t), its loss has the gradient that torch finds, and training does what the example says."""
 
 import copy
-import importlib
 import io
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from arreig.testing import finite_differences, matching
+from tests.conftest import examples
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("rich")
 pytest.importorskip("statsmodels")
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 STEPS, RESAMPLES = 80, 2
 
 
@@ -32,12 +29,8 @@ def _one_thread() -> Any:
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXAMPLES)
-        yield importlib.import_module("spectral_layer")
-    for name in {"spectral_layer", "loggerhead"} - before:
-        del sys.modules[name]
+    with examples() as load:
+        yield load("spectral_layer")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 import arreig
 import arreig_torch
 from arreig.testing import directional_difference, host
+from tests.conftest import DEGENERACIES
 
 N = 4
 Z = torch.tensor([1.0, -0.4, 0.7, 0.9])
@@ -24,13 +25,6 @@ GAUGES = {
     "phase-free": lambda dtype: "phase-free",
     "Component": lambda dtype: arreig.Component(-2),
     "Functional": lambda dtype: arreig.Functional(Z.to(dtype)),
-}
-DEGENERACIES = {
-    "raise": "raise",
-    "mask": "mask",
-    "Broaden": arreig.Broaden(1e-9),
-    "split": "split",
-    "perturb": "perturb",
 }
 
 

@@ -13,19 +13,11 @@ import pytest
 
 import arreig
 from arreig.testing import adjoint_defect, directional_difference, equation_defect, finite_differences, host, matching
-from tests.conftest import BATCHES, EAGER, ON_GPU, WITH_JAX
+from tests.conftest import BATCHES, DEGENERACIES, EAGER, ON_GPU, WITH_JAX
 
 N = 4
 Z = np.array([1.0, -0.4, 0.7, 0.9])
 GAUGES = ("canonical", "phase-free", "Component", "Functional")
-# Broaden with a vanishing eps is the plain rule; its bias at larger ones is tested with the degeneracies.
-DEGENERACIES = {
-    "raise": "raise",
-    "mask": "mask",
-    "Broaden": arreig.Broaden(1e-24),
-    "split": "split",
-    "perturb": "perturb",
-}
 # Libraries with batch shapes; one shape for JAX, which compiles for each, and for a GPU.
 EAGERLY = [
     pytest.param(name, batch, kind, id=f"{name}-{batch}-{kind}")
