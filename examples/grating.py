@@ -304,7 +304,7 @@ def draw(picture: Path, result: Result) -> None:
                 ylim=(1e-12, 30), xlabel="eps of the broadened rule", xticks=EPSILONS[::4], title=f"Gradient: {case}"
             )
         top[0].set_ylabel("largest error, relative")
-        top[0].legend(loc="lower left")
+        top[0].legend(loc="center left")
         for ax, p, title in zip(
             bottom, (result.start, result.design), ("Density at the start", "Density of the design"), strict=False
         ):
