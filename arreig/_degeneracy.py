@@ -15,7 +15,7 @@ vanishes and gw is constant on C: necessary, not sufficient.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import ceil, isfinite, log2
+from math import ceil, inf, log2
 from numbers import Real
 from typing import ClassVar, Literal, TypeAlias
 
@@ -96,6 +96,13 @@ def _inverse(d: Array) -> Array:
     xp = namespace(d)
     zero = d == 0
     return xp.where(zero, 0.0, 1 / xp.where(zero, 1.0, d))
+
+
+def positive(x: object, expected: str, *, below: float = inf) -> float:
+    """A number between 0 and `below`, as a Python float: no scalar type that could promote arrays."""
+    if isinstance(x, bool) or not isinstance(x, Real) or not 0 < float(x) < below:
+        raise InputError(f"{expected}, got {x!r}")
+    return float(x)
 
 
 class Degeneracy(ABC):
@@ -216,9 +223,7 @@ class Broaden(Degeneracy):
     exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not (isfinite(self.eps) and self.eps > 0):
-            raise InputError(f"Broaden(eps) expects a positive finite number, got {self.eps!r}")
-        object.__setattr__(self, "eps", float(self.eps))  # no scalar type that could promote arrays
+        object.__setattr__(self, "eps", positive(self.eps, "Broaden(eps) expects a positive finite number"))
 
     def inverse_gaps(self, w: Array, pairs: Array, /) -> Array:
         # In units of m = max(|d|, sqrt(eps)), so that no square overflows or vanishes.

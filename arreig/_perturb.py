@@ -15,13 +15,10 @@ Jordan structure", SIAM J. Matrix Anal. Appl. 18 (1997) 793.
 """
 
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
 from typing import ClassVar
 
 from ._array_api import adjoint, conj, is_complex, matrix_norm, namespace, promote_complex, real, roundoff
-from ._degeneracy import Smooth
-from ._errors import InputError
+from ._degeneracy import Smooth, positive
 from ._generic import generic_matrix
 from ._types import Array
 
@@ -64,12 +61,9 @@ class Perturb(Smooth):
     )
 
     def __post_init__(self) -> None:
-        x = self.delta
-        if x is None:
-            return
-        if isinstance(x, bool) or not isinstance(x, Real) or not (isfinite(x) and 0 < x < 1):
-            raise InputError(f"Perturb(delta) expects a number between 0 and 1, or None for the default; got {x!r}")
-        object.__setattr__(self, "delta", float(x))  # no scalar type that could promote arrays
+        if self.delta is not None:
+            expected = "Perturb(delta) expects a number between 0 and 1, or None for the default"
+            object.__setattr__(self, "delta", positive(self.delta, expected, below=1))
 
     def departure(self, n: int, u: float) -> float:
         return _BALANCE * u**0.375 if self.delta is None else self.delta

@@ -34,9 +34,7 @@ factorization of ill-conditioned matrices", SIAM J. Sci. Comput. 42 (2020) A477.
 """
 
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ._array_api import (
     adjoint,
@@ -53,14 +51,13 @@ from ._array_api import (
     real,
     roundoff,
 )
-from ._degeneracy import Smooth, gaps, numerically_equal, transitive_closure
-from ._errors import InputError
+from ._degeneracy import Smooth, gaps, numerically_equal, positive, transitive_closure
 from ._generic import generic_matrix
 from ._types import Array
 
 _ZERO = 1e2  # a mean below u kappa |A| times this is 0
 _OFF = (
-    10.0  # sqrt(u) |A| times this: largest residual of the mean with a new vector, in a cluster that is not defective
+    10.0  # sqrt(u) |A| times this is the largest residual of a mean with a new vector, if its cluster is not defective
 )
 _MOST = 1e3  # more kappa does not count for the separation
 _SHIFT = 20.0  # n u times this keeps a Gram matrix positive
@@ -109,10 +106,8 @@ class Split(Smooth):
 
     def __post_init__(self) -> None:
         for name in ("separation", "radius", "isolation"):
-            x: Any = getattr(self, name)
-            if isinstance(x, bool) or not isinstance(x, Real) or not (0 < float(x) < inf):
-                raise InputError(f"Split({name}=...) expects a positive finite number, got {x!r}")
-            object.__setattr__(self, name, float(x))  # no scalar type that could promote arrays
+            expected = f"Split({name}=...) expects a positive finite number"
+            object.__setattr__(self, name, positive(getattr(self, name), expected))
 
     def departure(self, n: int, u: float) -> float:
         return float(min(_OFF * self.radius * u**0.5 + _MOST * n * self.separation * u**0.5, 0.125))

@@ -421,7 +421,7 @@ def test_mask_still_serves_projectors(seed: int) -> None:
         (
             arreig.Perturb,
             {"delta": 1},
-            r"Perturb\(delta\) expects a number between 0 and 1, or None for the default; got 1",
+            r"Perturb\(delta\) expects a number between 0 and 1, or None for the default, got 1",
         ),
         (arreig.Perturb, {"delta": -1e-6}, r"Perturb\(delta\) expects"),
         (arreig.Perturb, {"delta": True}, r"Perturb\(delta\) expects"),
