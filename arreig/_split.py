@@ -56,9 +56,8 @@ from ._generic import generic_matrix
 from ._types import Array
 
 _ZERO = 1e2  # a mean below u kappa |A| times this is 0
-_OFF = (
-    10.0  # sqrt(u) |A| times this is the largest residual of a mean with a new vector, if its cluster is not defective
-)
+# sqrt(u) |A| times this is the largest residual of a mean with a new vector, if its cluster is not defective.
+_OFF = 10.0
 _MOST = 1e3  # more kappa does not count for the separation
 _SHIFT = 20.0  # n u times this keeps a Gram matrix positive
 
