@@ -6,6 +6,14 @@
 from ._decompositions.eig import EigLeftResult, EigResult, eig, eig_jvp, eig_vjp
 from ._decompositions.eigh import EighResult, eigh, eigh_jvp, eigh_vjp, eigvalsh, eigvalsh_jvp, eigvalsh_vjp
 from ._decompositions.eigvals import eigvals, eigvals_jvp, eigvals_vjp
+from ._decompositions.subspace import (
+    invariant_subspace,
+    invariant_subspace_jvp,
+    invariant_subspace_vjp,
+    spectral_projector,
+    spectral_projector_jvp,
+    spectral_projector_vjp,
+)
 from ._degeneracy import Broaden
 from ._errors import (
     ArreigError,
@@ -20,6 +28,7 @@ from ._errors import (
     InputTypeError,
     LostPrecisionError,
     NonFiniteError,
+    SpectrumNotSeparatedError,
 )
 from ._gauge import Component, Functional
 from ._perturb import Perturb
@@ -47,6 +56,7 @@ __all__ = [
     "LostPrecisionError",
     "NonFiniteError",
     "Perturb",
+    "SpectrumNotSeparatedError",
     "Split",
     "__version__",
     "eig",
@@ -61,4 +71,10 @@ __all__ = [
     "eigvalsh",
     "eigvalsh_jvp",
     "eigvalsh_vjp",
+    "invariant_subspace",
+    "invariant_subspace_jvp",
+    "invariant_subspace_vjp",
+    "spectral_projector",
+    "spectral_projector_jvp",
+    "spectral_projector_vjp",
 ]

@@ -41,6 +41,10 @@ class DefectiveMatrixError(ArreigError):
     """The eigenvectors are numerically linearly dependent: the matrix is defective or too close to it."""
 
 
+class SpectrumNotSeparatedError(ArreigError):
+    """Selected eigenvalues are too close to others for their invariant subspace to have a derivative."""
+
+
 class LostPrecisionError(ArreigError):
     """Rounding leaves fewer than about two digits of the gradient."""
 

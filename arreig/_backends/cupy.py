@@ -1,6 +1,8 @@
 """CuPy arrays: CuPy's own solvers, and LAPACK on the host where it has none for a general matrix."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import cupy
 import numpy as np
@@ -8,7 +10,7 @@ import numpy as np
 from .._array_api import promote_complex
 from .._errors import HostTransferWarning, InputError, warn
 from .._types import Array, EigPair
-from .standard import StandardBackend
+from .standard import StandardBackend, as_tuple, warn_of_transfer
 
 
 @cache
@@ -60,6 +62,14 @@ class CupyBackend(StandardBackend):
         with A.device:
             w, V = map(cupy.asarray, pair)
         return EigPair(promote_complex(w), promote_complex(V))
+
+    def on_host(
+        self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
+    ) -> tuple[Array, ...]:
+        warn_of_transfer("CuPy")
+        out = as_tuple(function(*(x.get() for x in arrays)))
+        with arrays[0].device:
+            return tuple(map(cupy.asarray, out))
 
 
 BACKEND = CupyBackend()

@@ -1,12 +1,14 @@
 """JAX arrays, and the tracers that stand for them."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import jax
+import numpy as np
 
 from .._errors import InputTypeError
 from .._types import Array, EigPair
-from .standard import StandardBackend
+from .standard import StandardBackend, as_tuple, warn_of_transfer
 
 
 @jax.custom_jvp
@@ -20,6 +22,10 @@ def _refused(primals: Any, tangents: Any) -> NoReturn:
         "A is tracked for differentiation, and JAX's own derivative of a decomposition knows neither arreig's gauge nor its "
         "checks: pass jax.lax.stop_gradient(A), and give JAX the gradient that arreig's vjp computes by jax.custom_vjp"
     )
+
+
+def _on_cpu(X: Array) -> bool:
+    return not isinstance(X, jax.core.Tracer) and all(device.platform == "cpu" for device in X.devices())
 
 
 class JaxBackend(StandardBackend):
@@ -42,6 +48,24 @@ class JaxBackend(StandardBackend):
 
     def eigvalsh(self, A: Array, /) -> Array:
         return super().eigvalsh(_untracked(A))
+
+    def on_host(
+        self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
+    ) -> tuple[Array, ...]:
+        if jax.default_backend() != "cpu" and not all(map(_on_cpu, arrays)):
+            warn_of_transfer("JAX")
+        arrays = tuple(map(_untracked, arrays))
+        if all(map(self.readable, arrays)):
+            out = as_tuple(function(*map(np.asarray, arrays)))
+            return tuple(jax.device_put(x, arrays[0].device) for x in out)
+        shapes = tuple(
+            jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+            for shape, dtype in results
+        )
+        out = jax.pure_callback(
+            lambda *x: as_tuple(function(*map(np.asarray, x))), shapes, *arrays, vmap_method="broadcast_all"
+        )
+        return tuple(out)
 
 
 BACKEND = JaxBackend()

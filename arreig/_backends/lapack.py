@@ -1,5 +1,6 @@
 """NumPy arrays: NumPy's own eigensolvers, and LAPACK's LU factorisation through SciPy, kept and used again."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy.linalg import get_lapack_funcs
 from .._errors import InputTypeError
 from .._types import Array
 from .protocol import Factor
-from .standard import StandardBackend
+from .standard import StandardBackend, as_tuple
 
 
 class LUFactor:
@@ -62,6 +63,11 @@ class LapackBackend(StandardBackend):
 
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)
+
+    def on_host(
+        self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
+    ) -> tuple[Array, ...]:
+        return as_tuple(function(*arrays))
 
 
 BACKEND = LapackBackend()

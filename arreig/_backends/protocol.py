@@ -1,6 +1,7 @@
 """What a library has to supply."""
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from .._types import Array, EigPair
 
@@ -47,3 +48,11 @@ class Backend(Protocol):
 
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""
+
+    def on_host(
+        self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
+    ) -> tuple[Array, ...]:
+        """Results of a function of NumPy arrays, called with these arrays on the host, back on their device.
+
+        results: their shapes and dtypes, of this library, for a tracer to know; other calls take what comes.
+        """

@@ -1,8 +1,14 @@
 """Any library, through the functions of the array API standard alone."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
 
 from .._array_api import adjoint, device, namespace, promote_complex
+from .._errors import HostTransferWarning, warn
 from .._types import Array, EigPair
 from .protocol import Factor
 
@@ -30,6 +36,22 @@ class SolveFactor:
 
     def inverse_adjoint(self) -> Array:
         return self.solve_adjoint(namespace(self.V).broadcast_to(self._eye(), self.V.shape))
+
+
+def as_tuple(x: Any) -> tuple[Any, ...]:
+    """What a function returns, as a tuple."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+@cache
+def warn_of_transfer(library: str) -> None:
+    """Say once what `on_host` does to arrays of a GPU."""
+    warn(
+        HostTransferWarning(
+            f"{library} has no ordered Schur form on a GPU: spectral_projector and invariant_subspace copy their arrays to the "
+            f"host, use LAPACK there, and copy the results back. It is done at every call and said once"
+        )
+    )
 
 
 class StandardBackend:
@@ -63,6 +85,12 @@ class StandardBackend:
 
     def factorise(self, V: Array, /) -> Factor:
         return SolveFactor(V)
+
+    def on_host(
+        self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
+    ) -> tuple[Array, ...]:
+        xp, there = namespace(*arrays), device(arrays[0])
+        return tuple(xp.asarray(x, device=there) for x in as_tuple(function(*map(np.from_dlpack, arrays))))
 
 
 BACKEND = StandardBackend()

@@ -1,15 +1,18 @@
 """torch tensors: an LU factorisation that is kept, and what autograd, vmap and fake tensors make of a tensor."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch._C import _functorch  # torch has no public way to ask whether a tensor is wrapped by vmap or grad
 from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
 
 from .._array_api import adjoint, diagonal_matrix, real
-from .._errors import InputTypeError
+from .._errors import ArreigError, InputTypeError
 from .._types import Array
 from .protocol import Factor
-from .standard import StandardBackend
+from .standard import StandardBackend, as_tuple, warn_of_transfer
 
 
 class LUFactor:
@@ -79,6 +82,51 @@ class TorchBackend(StandardBackend):
 
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def on_host(
+        self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
+    ) -> tuple[Array, ...]:
+        layers = [x for array in arrays for x in _layers(array)]
+        if any(map(self.tracked, arrays)):
+            raise InputTypeError(f"what is tracked for differentiation cannot leave torch: {self.tracked(arrays[0])}")
+        if any(map(_functorch.is_legacy_batchedtensor, layers)):
+            raise ArreigError(
+                "what arreig computes on the host has no batching rule in torch.autograd's own vmap (is_grads_batched=True, "
+                "vectorize=True): use torch.func.vmap, jacrev or hessian"
+            )
+        if any(isinstance(x, FakeTensor) or x.is_meta for x in layers):
+            return tuple(arrays[0].new_empty(shape, dtype=dtype) for shape, dtype in results)
+        out: tuple[Array, ...] = _OnHost.apply(function, *arrays)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _OnHost(torch.autograd.Function):
+    """A function of NumPy arrays over any batch, which torch.func.vmap can map."""
+
+    @staticmethod
+    def forward(function: Callable[..., Any], *arrays: Array) -> tuple[Array, ...]:
+        there = arrays[0].device
+        if there.type != "cpu":
+            warn_of_transfer("torch")
+        return tuple(
+            torch.as_tensor(x, device=there) for x in as_tuple(function(*(x.numpy(force=True) for x in arrays)))
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None:
+        ctx.mark_non_differentiable(*output)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], function: Callable[..., Any], *arrays: Array
+    ) -> tuple[tuple[Array, ...], tuple[int, ...]]:
+        mapped = (
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(arrays, in_dims[1:], strict=True)
+        )
+        out = _OnHost.apply(function, *mapped)  # type: ignore[no-untyped-call]
+        return out, (0,) * len(out)
 
 
 def _is_batched(x: Array) -> bool:

@@ -96,7 +96,7 @@ class GeneralEigensystem(Eigensystem):
             w, V = backend.eig(A)
         if options.sort is None:
             return w, V, pairs, plain
-        order = _order(w, options.sort, real_matrix)
+        order = descending(w, options.sort, real_matrix)
         if pairs is not None:
             pairs, plain = _columns(_columns(pairs, order).mT, order), _columns(plain, order)  # pairs are symmetric
         return namespace(w).take_along_axis(w, order, axis=-1), _columns(V, order), pairs, plain
@@ -297,7 +297,7 @@ class GeneralResult(Result):
     """Marks the results of eig."""
 
 
-def _order(w: Array, sort: str, real_matrix: bool) -> Array:
+def descending(w: Array, sort: str, real_matrix: bool) -> Array:
     """Indices (..., n) that put w in the asked order, descending. Stable sorts by the least significant key first.
 
     Members of a conjugate pair have equal moduli and real parts to the bit, so stability keeps them together as the backend

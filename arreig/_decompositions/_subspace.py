@@ -1,0 +1,257 @@
+"""The invariant subspace of selected eigenvalues: what spectral_projector and invariant_subspace share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from operator import index
+from typing import Any, Self, TypeAlias
+
+from .. import _errors
+from .._array_api import adjoint, device, is_complex, matrix_norm, namespace, promote_complex, real, roundoff
+from .._backends import Backend, backend_for, schur
+from .._errors import InputError, InputTypeError
+from .._rules import subspace as rules
+from .._types import Array
+from . import _inputs, _reports
+from ._flags import Flag, Index, failed, readable, settle
+from ._general import descending
+
+Select: TypeAlias = Callable[[Array], Array] | int
+
+_LOST = 1e-2  # u |A| |P|/sep at which a derivative keeps two digits
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralSubspace:
+    """A matrix and its Schur form, selected eigenvalues first. Real A: real, unless the selection parts conjugates."""
+
+    A: Array  # (..., n, n), not shared with the caller
+    T: Array  # (..., n, n)
+    U: Array  # (..., n, n) A = U T U^H
+    count: Array  # (...) int32, how many are selected
+    P: Array  # (..., n, n) spectral projector
+    check: bool
+    m: int | None = None  # the count, where it is the same for all and known
+    failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
+
+    @classmethod
+    def of(cls, A: Array, select: object, sort: object, check: object) -> tuple[Self, list[Flag]]:
+        """Decompose A and order its eigenvalues; with the flags that this raised, not read yet."""
+        A, backend = _inputs.matrix(A)
+        _inputs.untracked("A", A)
+        check = _inputs.switch("check", check)
+        m = _count(select, sort, A.shape[-1])
+        flags: list[Flag] = []
+        A = _reports.tame("A", A, 2, flags)
+        square, batch, real_dtype = tuple(A.shape), tuple(A.shape[:-2]), real(A).dtype
+        complex_dtype = promote_complex(A).dtype
+        w, T, U = backend.on_host(schur.schur, [(square[:-1], complex_dtype), (square, A.dtype), (square, A.dtype)], A)
+        if m is None:
+            selected = _mask(select, w)
+        else:
+            order = descending(w, _inputs.sort(sort) or "abs", real_matrix=not is_complex(A))
+            selected = namespace(w).argsort(order, axis=-1) < m
+        known = backend.readable(selected)
+        T, U, count, P, separation = backend.on_host(
+            partial(schur.reorder, keep_dtype=not known),
+            [(square, A.dtype), (square, A.dtype), (batch, namespace(A).int32), (square, A.dtype), (batch, real_dtype)],
+            T,
+            U,
+            selected,
+        )
+        flags.append(_not_separated(A, P, count, separation, w, selected))
+        if m is None and known:
+            m = _common(count)
+        system = cls(A, T, U, count, P, check, m)
+        if not (check and readable(flags)):
+            system = cls(A, T, U, count, P, check, m, failed=failed(flags))
+        return system, flags
+
+    @property
+    def _backend(self) -> Backend:
+        return backend_for(self.A)
+
+    @property
+    def basis(self) -> Array:
+        """Q (..., n, m), the leading columns of U."""
+        if self.m is None:
+            raise InputError(
+                "the number of selected eigenvalues is a shape, so it must be one for the whole batch, and known: select a "
+                "count, or call this outside of jit and vmap for each matrix, or use spectral_projector, whose shape it is not"
+            )
+        return self.U[..., :, : self.m]
+
+    def off(self, C: Array, P: Array | None = None) -> Array:
+        """off(C) of `_rules.subspace`."""
+        P = self.P if P is None else P
+        return self._backend.on_host(
+            schur.off_diagonal, [(tuple(C.shape), P.dtype)], self.T, self.U, self.count, P, self._cast(C)
+        )[0]
+
+    def into(self, C: Array, *, adjoint: bool = False) -> Array:
+        """into(C), or into*(C), of `_rules.subspace`."""
+        solve = partial(schur.into_complement, adjoint=adjoint)
+        return self._backend.on_host(solve, [(tuple(C.shape), self.T.dtype)], self.T, self.U, self._cast(C))[0]
+
+    def _cast(self, X: Array) -> Array:
+        return namespace(X).astype(X, self.T.dtype, copy=False)
+
+    def _own(self, gA: Array) -> Array:
+        """The gradient of a real matrix is real."""
+        return gA if is_complex(self.A) else real(gA)
+
+    def _like(self, name: str, X: Array, like: Array, flags: list[Flag], *, complex_allowed: bool) -> Array:
+        X = _inputs.like(name, X, tuple(like.shape), self.A, complex_allowed=complex_allowed)
+        return self._cast(_reports.tame(name, X, 2, flags))
+
+    def _cotangent(self, name: str, g: Array, like: Array, flags: list[Flag]) -> Array:
+        return self._like(name, _inputs.given(name, g), like, flags, complex_allowed=is_complex(like))
+
+    def _tangent(self, dA: Array, flags: list[Flag]) -> Array:
+        return self._like("dA", dA, self.A, flags, complex_allowed=is_complex(self.A))
+
+    def projector_vjp(self, gP: Array, flags: Sequence[Flag] = (), *, off: rules.Solve | None = None) -> Array:
+        """gA; off: the solution that the caller's library differentiates, for second derivatives."""
+        flags = list(flags)
+        gP = self._cotangent("gP", gP, self.P, flags)
+        return self.settle((self._own(rules.projector_vjp(gP, self.P, off=off or self.off)),), flags)[0]
+
+    def projector_jvp(self, dA: Array, flags: Sequence[Flag] = (), *, off: rules.Solve | None = None) -> Array:
+        """dP."""
+        flags = list(flags)
+        dA = self._tangent(dA, flags)
+        return self.settle((rules.projector_jvp(dA, self.P, off=off or self.off),), flags)[0]
+
+    def basis_vjp(
+        self,
+        gQ: Array,
+        basis: Array | None,
+        flags: Sequence[Flag] = (),
+        *,
+        into_adjoint: rules.Solve | None = None,
+    ) -> Array:
+        """gA; basis: of the subspace, to which gQ belongs, if not the own one."""
+        flags = list(flags)
+        Q = self.basis
+        gQ = self._cotangent("gQ", gQ, Q, flags)
+        if basis is not None:
+            gQ = gQ @ adjoint(self._turn(basis, Q, flags))
+        flags.append(_dependent(rules.depends_on_basis(gQ, Q)))
+        gA = rules.basis_vjp(gQ, Q, into_adjoint=into_adjoint or partial(self.into, adjoint=True))
+        return self.settle((self._own(gA),), flags)[0]
+
+    def basis_jvp(
+        self, dA: Array, basis: Array | None, flags: Sequence[Flag] = (), *, into: rules.Solve | None = None
+    ) -> Array:
+        """dQ."""
+        flags = list(flags)
+        Q = self.basis
+        dQ = rules.basis_jvp(self._tangent(dA, flags), Q, into=into or self.into)
+        if basis is not None:
+            dQ = dQ @ self._turn(basis, Q, flags)
+        return self.settle((dQ,), flags)[0]
+
+    def _turn(self, basis: Array, Q: Array, flags: list[Flag]) -> Array:
+        """The unitary factor on the right that makes a supplied basis of Q."""
+        xp = namespace(Q)
+        basis = self._like("basis", basis, Q, flags, complex_allowed=is_complex(Q))
+        turn = adjoint(Q) @ basis
+        eye = xp.eye(turn.shape[-1], dtype=turn.dtype, device=device(turn))
+        off, skew = matrix_norm(basis - Q @ turn), matrix_norm(adjoint(basis) @ basis - eye)
+
+        def report(batch: Index) -> Exception:
+            return _errors.EigensystemError(
+                f"basis{_reports.member(batch)} is no orthonormal basis of the selected subspace of A: it is "
+                f"{_reports.number(off[batch])} off the subspace, expected sqrt(u) at most, and |Q^H Q - I| is "
+                f"{_reports.number(skew[batch])}. Pass what invariant_subspace returned for this A and selection, or leave it out"
+            )
+
+        flags.append(Flag(~((off <= roundoff(Q) ** 0.5) & (skew <= roundoff(Q) ** 0.5)), 0, report))
+        return turn
+
+    def settle(self, results: tuple[Array, ...], flags: Sequence[Flag]) -> tuple[Array, ...]:
+        """Read the flags, once."""
+        if self.failed is not None:
+            flags = [*flags, Flag(self.failed, 0, RuntimeError)]  # not reported: there is no check here
+        return settle(results, flags, check=self.check) if flags else results
+
+
+def _count(select: object, sort: object, n: int) -> int | None:
+    """The number of leading eigenvalues that are selected, None for a function."""
+    sort = _inputs.sort(sort)
+    if callable(select):
+        if sort is not None:
+            raise InputError(f"sort={sort!r} says which eigenvalues a count takes; a function selects them itself")
+        return None
+    try:
+        if isinstance(select, bool):
+            raise TypeError
+        count = index(select)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputTypeError(
+            f"select must be a function of the eigenvalues that returns a boolean array, or a number of leading ones; got "
+            f"{select!r}"
+        ) from None
+    if not 0 <= count <= n:
+        raise InputError(f"select={count} eigenvalues, but A has {n}")
+    return count
+
+
+def _mask(select: Any, w: Array) -> Array:
+    xp = namespace(w)
+    selected = select(namespace(w).asarray(w, copy=True))
+    try:
+        right = namespace(selected) is xp and selected.dtype == xp.bool and selected.shape == w.shape
+    except TypeError:
+        right = False
+    if not right:
+        shape = tuple(w.shape)
+        what = f"{getattr(selected, 'dtype', '')} of shape {tuple(getattr(selected, 'shape', ()))}"
+        raise InputTypeError(
+            f"select must return a boolean array of the eigenvalues' shape {shape} and library ({_inputs.kind(w)}), got "
+            f"{_inputs.kind(selected)} {what}"
+        )
+    return selected
+
+
+def _common(count: Array) -> int | None:
+    xp = namespace(count)
+    if 0 in count.shape:
+        return 0
+    least, most = int(xp.min(count)), int(xp.max(count))
+    return least if least == most else None
+
+
+def _not_separated(A: Array, P: Array, count: Array, separation: Array, w: Array, selected: Array) -> Flag:
+    xp = namespace(A)
+    # |P|_F^2 = m + |Z|^2, and |P|_2^2 = 1 + |Z|_2^2
+    excess = matrix_norm(P) ** 2 - xp.astype(count, separation.dtype)
+    norm = xp.sqrt(1 + xp.where(excess > 0, excess, 0.0))
+    size = matrix_norm(A)
+    enough = roundoff(A) * size * norm < _LOST * separation
+
+    def report(batch: Index) -> Exception:
+        eigenvalues, chosen = w[batch], selected[batch]
+        d = xp.abs(eigenvalues[:, None] - eigenvalues[None, :])
+        d = xp.where(chosen[:, None] & ~chosen[None, :], d, xp.inf)
+        i, j = divmod(int(xp.argmin(d)), d.shape[-1])
+        return _errors.SpectrumNotSeparatedError(
+            f"the selected eigenvalues of A{_reports.member(batch)} are not separated from the others: sep(T11, T22) = "
+            f"{_reports.number(separation[batch])}, expected more than 100 u |A| |P|, with |A| = {_reports.number(size[batch])} "
+            f"and |P| = {_reports.number(norm[batch])}. The closest are {_reports.number(eigenvalues[i])}, selected, and "
+            f"{_reports.number(eigenvalues[j])}, not selected, at a distance of {_reports.number(d[i, j])}. Select both or "
+            f"neither"
+        )
+
+    return Flag(~enough, 0, report)
+
+
+def _dependent(where: Array) -> Flag:
+    def report(batch: Index) -> Exception:
+        return _errors.GaugeDependentLossError(
+            f"the loss depends on the basis of the subspace{_reports.member(batch)}: Q^H gQ is not Hermitian, but Q is "
+            f"determined only up to a unitary factor on the right. Make the loss invariant under Q -> Q U, for instance a "
+            f"function of Q Q^H"
+        )
+
+    return Flag(where, 0, report)
