@@ -38,5 +38,6 @@ except ImportError as error:
 from arreig._types import EigPair, EigTriple
 
 from ._functions import eig, eigh, eigvals, eigvalsh
+from ._subspace import invariant_subspace, spectral_projector
 
-__all__ = ["EigPair", "EigTriple", "eig", "eigh", "eigvals", "eigvalsh"]
+__all__ = ["EigPair", "EigTriple", "eig", "eigh", "eigvals", "eigvalsh", "invariant_subspace", "spectral_projector"]

@@ -4,8 +4,6 @@ The rules are made of differentiable operations on w and V, which are outputs of
 of a backward, and the forward mode of either, is torch's own differentiation of the rule, which ends in `Decomposition` again.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -17,8 +15,8 @@ from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
 from arreig._decompositions._system import second_derivative
 
-Tensor: TypeAlias = torch.Tensor
-Tensors: TypeAlias = tuple[Tensor, ...]
+from ._modes import Tensor, Tensors, full_precision
+
 System: TypeAlias = GeneralEigensystem | HermitianEigensystem
 
 
@@ -71,22 +69,6 @@ class Problem:
             silent = replace(system, options=replace(system.options, check=False, refine=0))
             return system.eigenvalue_jvp(dA), replace(self, vectors=True).jvp(silent, dA)[1]
         return system.jvp(dA) if isinstance(system, HermitianEigensystem) else system.jvp(dA, self.left)
-
-
-def in_autocast(x: Tensor) -> bool:
-    """Whether autocast is on for x's device."""
-    kind = x.device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-
-@contextmanager
-def full_precision(x: Tensor) -> Iterator[None]:
-    """Autocast switched off: it would compute matrix products in half precision, and no eigensolver takes that."""
-    if in_autocast(x):
-        with torch.autocast(x.device.type, enabled=False):
-            yield
-    else:
-        yield
 
 
 class Decomposition(Function):

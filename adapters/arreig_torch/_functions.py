@@ -1,11 +1,8 @@
 """The public functions: torch's tensors and modes in, arreig's options on, torch.autograd's function called."""
 
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar, overload
+from typing import Literal, overload
 
-import torch
-
-from arreig import ArreigError, Functional, InputTypeError
+from arreig import Functional, InputTypeError
 from arreig._decompositions import _inputs
 from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
@@ -13,30 +10,12 @@ from arreig._degeneracy import DegeneracyOption
 from arreig._gauge import GaugeOption
 from arreig._types import EigPair, EigTriple, RefineOption, SortOption
 
-from ._autograd import Decomposition, Problem, Tensor, Tensors, full_precision, in_autocast
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _eager(function: F) -> F:
-    """Keep torch.compile out: it breaks its graph here, and says why where it may not."""
-    reason = "arreig_torch runs eagerly: it reads the numbers that it has computed, to check them"
-    return torch.compiler.disable(function, reason=reason)  # type: ignore[no-any-return]
+from ._autograd import Decomposition, Problem
+from ._modes import Tensor, Tensors, admit, eager, full_precision
 
 
 def _decompose(A: Tensor, problem: Problem) -> Tensors:
-    if not isinstance(A, Tensor):
-        raise InputTypeError(
-            f"A must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
-        )
-    if torch.compiler.is_exporting():
-        raise ArreigError(
-            "arreig_torch refuses torch.export, which would keep its values and silently drop its gradient: export the part of "
-            "the model after the decomposition, and pass it w and V"
-        )
-    if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
-        A = A.float()
-    A, _ = _inputs.matrix(A)
+    A = admit(A)
     z = None
     if isinstance(problem.gauge, Functional):
         _inputs.gauge(problem.gauge, A, complex_vectors=problem.system is GeneralEigensystem or A.is_complex())
@@ -87,7 +66,7 @@ def eig(
     check: bool = ...,
     refine: RefineOption = ...,
 ) -> EigPair | EigTriple: ...
-@_eager
+@eager
 def eig(
     A: Tensor,
     /,
@@ -152,7 +131,7 @@ def eig(
     return EigTriple(w, V, W[0]) if left else EigPair(w, V)
 
 
-@_eager
+@eager
 def eigh(
     A: Tensor,
     /,
@@ -193,7 +172,7 @@ def eigh(
     return EigPair(w, V)
 
 
-@_eager
+@eager
 def eigvals(A: Tensor, /, *, sort: SortOption = None, check: bool = True) -> Tensor:
     """Eigenvalues of a general matrix, for torch to differentiate.
 
@@ -219,7 +198,7 @@ def eigvals(A: Tensor, /, *, sort: SortOption = None, check: bool = True) -> Ten
     return _decompose(A, Problem(GeneralEigensystem, sort=sort, check=check, vectors=False))[0]
 
 
-@_eager
+@eager
 def eigvalsh(A: Tensor, /, *, check: bool = True) -> Tensor:
     """Eigenvalues of a Hermitian matrix, real, in ascending order, for torch to differentiate.
 

@@ -1,14 +1,14 @@
 """The invariant subspace of selected eigenvalues: what spectral_projector and invariant_subspace share."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from .. import _errors
 from .._array_api import adjoint, device, is_complex, matrix_norm, namespace, promote_complex, real, roundoff
-from .._backends import Backend, backend_for, schur
+from .._backends import backend_for, schur
 from .._errors import InputError, InputTypeError
 from .._rules import subspace as rules
 from .._types import Array
@@ -21,6 +21,53 @@ Select: TypeAlias = Callable[[Array], Array] | int
 _LOST = 1e-2  # u |A| |P|/sep at which a derivative keeps two digits
 
 
+@dataclass(frozen=True)
+class Sylvester:
+    """X = off(C), into(C) or into*(C) of `_rules.subspace`, and its derivatives, for what differentiates a derivative.
+
+    B stands for P, or for Q; solve(C, equation) for a solution that is differentiated further.
+    """
+
+    name: Literal["off", "into", "into*"]
+
+    def solve(self, B: Array, C: Array, T: Array, U: Array, count: Array) -> Array:
+        """X."""
+        backend, result = backend_for(T), [(tuple(C.shape), T.dtype)]
+        if self.name == "off":
+            return backend.on_host(schur.off_diagonal, result, T, U, count, B, C)[0]
+        return backend.on_host(partial(schur.into_complement, adjoint=self.name == "into*"), result, T, U, C)[0]
+
+    def jvp(
+        self, dA: Array, dB: Array, dC: Array, A: Array, B: Array, C: Array, X: Array, solve: "DifferentiableSolve"
+    ) -> Array:
+        """dX."""
+        own = partial(solve, equation=self)
+        if self.name == "off":
+            return rules.off_jvp(dA, dB, dC, B, C, X, off=own)
+        if self.name == "into*":
+            A, dA = adjoint(A), adjoint(dA)
+        return rules.into_jvp(dA, dB, dC, A, B, C, X, into=own)
+
+    def vjp(
+        self, gX: Array, A: Array, B: Array, C: Array, X: Array, solve: "DifferentiableSolve"
+    ) -> tuple[Array, Array, Array]:
+        """gA, gB, gC."""
+        if self.name == "off":
+            return rules.off_vjp(gX, B, C, X, off=partial(solve, equation=self))
+        starred = self.name == "into*"
+        other = Sylvester("into" if starred else "into*")
+        gA, gQ, gC = rules.into_vjp(
+            gX, adjoint(A) if starred else A, B, C, X, adjoint_into=partial(solve, equation=other)
+        )
+        return adjoint(gA) if starred else gA, gQ, gC
+
+
+class DifferentiableSolve(Protocol):
+    """X of an equation, differentiated by the caller's library."""
+
+    def __call__(self, C: Array, /, *, equation: Sylvester) -> Array: ...
+
+
 @dataclass(frozen=True, eq=False)
 class SpectralSubspace:
     """A matrix and its Schur form, selected eigenvalues first. Real A: real, unless the selection parts conjugates."""
@@ -29,9 +76,9 @@ class SpectralSubspace:
     T: Array  # (..., n, n)
     U: Array  # (..., n, n) A = U T U^H
     count: Array  # (...) int32, how many are selected
-    P: Array  # (..., n, n) spectral projector
+    P: Array | None  # (..., n, n) spectral projector
+    Q: Array | None  # (..., n, m) leading columns of U, if m is one for all and known
     check: bool
-    m: int | None = None  # the count, where it is the same for all and known
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
 
     @classmethod
@@ -62,36 +109,35 @@ class SpectralSubspace:
         flags.append(_not_separated(A, P, count, separation, w, selected))
         if m is None and known:
             m = _common(count)
-        system = cls(A, T, U, count, P, check, m)
+        system = cls(A, T, U, count, P, None if m is None else U[..., :, :m], check)
         if not (check and readable(flags)):
-            system = cls(A, T, U, count, P, check, m, failed=failed(flags))
+            system = replace(system, failed=failed(flags))
         return system, flags
 
     @property
-    def _backend(self) -> Backend:
-        return backend_for(self.A)
+    def projector(self) -> Array:
+        """P."""
+        return self.P
 
     @property
     def basis(self) -> Array:
-        """Q (..., n, m), the leading columns of U."""
-        if self.m is None:
+        """Q."""
+        if self.Q is not None:
+            return self.Q
+        if not backend_for(self.count).readable(self.count):
             raise InputError(
-                "the number of selected eigenvalues is a shape, so it must be one for the whole batch, and known: select a "
-                "count, or call this outside of jit and vmap for each matrix, or use spectral_projector, whose shape it is not"
+                "the number of selected eigenvalues is a shape, which a tracer (jax.jit, vmap) must know: select a count, or use "
+                "spectral_projector, whose shape does not depend on it"
             )
-        return self.U[..., :, : self.m]
+        xp = namespace(self.count)
+        raise InputError(
+            f"the matrices of the batch have between {int(xp.min(self.count))} and {int(xp.max(self.count))} selected "
+            f"eigenvalues, but their bases make one array: select a count, or call this for each matrix, or use "
+            f"spectral_projector, whose shape does not depend on it"
+        )
 
-    def off(self, C: Array, P: Array | None = None) -> Array:
-        """off(C) of `_rules.subspace`."""
-        P = self.P if P is None else P
-        return self._backend.on_host(
-            schur.off_diagonal, [(tuple(C.shape), P.dtype)], self.T, self.U, self.count, P, self._cast(C)
-        )[0]
-
-    def into(self, C: Array, *, adjoint: bool = False) -> Array:
-        """into(C), or into*(C), of `_rules.subspace`."""
-        solve = partial(schur.into_complement, adjoint=adjoint)
-        return self._backend.on_host(solve, [(tuple(C.shape), self.T.dtype)], self.T, self.U, self._cast(C))[0]
+    def _solve(self, C: Array, /, *, equation: Sylvester) -> Array:
+        return equation.solve(self.P, self._cast(C), self.T, self.U, self.count)
 
     def _cast(self, X: Array) -> Array:
         return namespace(X).astype(X, self.T.dtype, copy=False)
@@ -110,25 +156,21 @@ class SpectralSubspace:
     def _tangent(self, dA: Array, flags: list[Flag]) -> Array:
         return self._like("dA", dA, self.A, flags, complex_allowed=is_complex(self.A))
 
-    def projector_vjp(self, gP: Array, flags: Sequence[Flag] = (), *, off: rules.Solve | None = None) -> Array:
-        """gA; off: the solution that the caller's library differentiates, for second derivatives."""
+    def projector_vjp(self, gP: Array, flags: Sequence[Flag] = (), solve: DifferentiableSolve | None = None) -> Array:
+        """gA; solve: for second derivatives."""
         flags = list(flags)
         gP = self._cotangent("gP", gP, self.P, flags)
-        return self.settle((self._own(rules.projector_vjp(gP, self.P, off=off or self.off)),), flags)[0]
+        off = partial(solve or self._solve, equation=Sylvester("off"))
+        return self.settle((self._own(rules.projector_vjp(gP, self.P, off=off)),), flags)[0]
 
-    def projector_jvp(self, dA: Array, flags: Sequence[Flag] = (), *, off: rules.Solve | None = None) -> Array:
+    def projector_jvp(self, dA: Array, flags: Sequence[Flag] = (), solve: DifferentiableSolve | None = None) -> Array:
         """dP."""
         flags = list(flags)
-        dA = self._tangent(dA, flags)
-        return self.settle((rules.projector_jvp(dA, self.P, off=off or self.off),), flags)[0]
+        off = partial(solve or self._solve, equation=Sylvester("off"))
+        return self.settle((rules.projector_jvp(self._tangent(dA, flags), self.P, off=off),), flags)[0]
 
     def basis_vjp(
-        self,
-        gQ: Array,
-        basis: Array | None,
-        flags: Sequence[Flag] = (),
-        *,
-        into_adjoint: rules.Solve | None = None,
+        self, gQ: Array, basis: Array | None, flags: Sequence[Flag] = (), solve: DifferentiableSolve | None = None
     ) -> Array:
         """gA; basis: of the subspace, to which gQ belongs, if not the own one."""
         flags = list(flags)
@@ -137,16 +179,17 @@ class SpectralSubspace:
         if basis is not None:
             gQ = gQ @ adjoint(self._turn(basis, Q, flags))
         flags.append(_dependent(rules.depends_on_basis(gQ, Q)))
-        gA = rules.basis_vjp(gQ, Q, into_adjoint=into_adjoint or partial(self.into, adjoint=True))
-        return self.settle((self._own(gA),), flags)[0]
+        into_adjoint = partial(solve or self._solve, equation=Sylvester("into*"))
+        return self.settle((self._own(rules.basis_vjp(gQ, Q, into_adjoint=into_adjoint)),), flags)[0]
 
     def basis_jvp(
-        self, dA: Array, basis: Array | None, flags: Sequence[Flag] = (), *, into: rules.Solve | None = None
+        self, dA: Array, basis: Array | None, flags: Sequence[Flag] = (), solve: DifferentiableSolve | None = None
     ) -> Array:
         """dQ."""
         flags = list(flags)
         Q = self.basis
-        dQ = rules.basis_jvp(self._tangent(dA, flags), Q, into=into or self.into)
+        into = partial(solve or self._solve, equation=Sylvester("into"))
+        dQ = rules.basis_jvp(self._tangent(dA, flags), Q, into=into)
         if basis is not None:
             dQ = dQ @ self._turn(basis, Q, flags)
         return self.settle((dQ,), flags)[0]

@@ -1,0 +1,52 @@
+"""torch's modes: what a function of this package may be called in, and what it makes of its argument."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+
+from arreig import ArreigError, InputTypeError
+from arreig._decompositions import _inputs
+
+Tensor: TypeAlias = torch.Tensor
+Tensors: TypeAlias = tuple[Tensor, ...]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def eager(function: F) -> F:
+    """Keep torch.compile out: it breaks its graph here, and says why where it may not."""
+    reason = "arreig_torch runs eagerly: it reads the numbers that it has computed, to check them"
+    return torch.compiler.disable(function, reason=reason)  # type: ignore[no-any-return]
+
+
+def admit(A: Tensor) -> Tensor:
+    """A, if it is a matrix that can be decomposed, in the precision in which it is."""
+    if not isinstance(A, Tensor):
+        raise InputTypeError(
+            f"A must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
+        )
+    if torch.compiler.is_exporting():
+        raise ArreigError(
+            "arreig_torch refuses torch.export, which would keep its values and silently drop its gradient: export the part of "
+            "the model after the decomposition, and pass it w and V"
+        )
+    if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
+        A = A.float()
+    return _inputs.matrix(A)[0]  # type: ignore[no-any-return]
+
+
+def in_autocast(x: Tensor) -> bool:
+    """Whether autocast is on for x's device."""
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+@contextmanager
+def full_precision(x: Tensor) -> Iterator[None]:
+    """Autocast switched off: it would compute matrix products in half precision, and no eigensolver takes that."""
+    if in_autocast(x):
+        with torch.autocast(x.device.type, enabled=False):
+            yield
+    else:
+        yield
