@@ -88,8 +88,8 @@ class TorchBackend(StandardBackend):
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
         layers = [x for array in arrays for x in _layers(array)]
-        if any(map(self.tracked, arrays)):
-            raise InputTypeError(f"what is tracked for differentiation cannot leave torch: {self.tracked(arrays[0])}")
+        for advice in filter(None, map(self.tracked, arrays)):
+            raise InputTypeError(f"what is tracked for differentiation cannot leave torch: {advice}")
         if any(map(_functorch.is_legacy_batchedtensor, layers)):
             raise ArreigError(
                 "what arreig computes on the host has no batching rule in torch.autograd's own vmap (is_grads_batched=True, "

@@ -271,7 +271,9 @@ def _not_separated(A: Array, P: Array, count: Array, separation: Array, w: Array
     excess = matrix_norm(P) ** 2 - xp.astype(count, separation.dtype)
     norm = xp.sqrt(1 + xp.where(excess > 0, excess, 0.0))
     size = matrix_norm(A)
-    enough = roundoff(A) * size * norm < _LOST * separation
+    # Of the zero matrix only all or nothing can be selected; then the separation is infinite.
+    error = xp.where(size > 0, roundoff(A) * size * norm, xp.finfo(separation.dtype).max)
+    enough = error < _LOST * separation
 
     def report(batch: Index) -> Exception:
         eigenvalues, chosen = w[batch], selected[batch]

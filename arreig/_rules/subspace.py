@@ -60,7 +60,7 @@ def projector_jvp(dA: Array, P: Array, /, *, off: Solve) -> Array:
 
 def projector_vjp(gP: Array, P: Array, /, *, off: Solve) -> Array:
     """gA = [P, off(gP^H)]^H."""
-    return adjoint(_commutator(P, off(adjoint(gP))))
+    return _commutator(adjoint(off(adjoint(gP))), adjoint(P))
 
 
 def off_jvp(dA: Array, dP: Array, dC: Array, P: Array, C: Array, X: Array, /, *, off: Solve) -> Array:
