@@ -3,9 +3,11 @@
 ``res = arreig.eig(A)`` decomposes, ``res.vjp(gV, gw)`` takes a gradient through it, ``arreig.eig_vjp(A, gV)`` does both.
 """
 
+from ._decompositions.diagnose import diagnose
 from ._decompositions.eig import EigLeftResult, EigResult, eig, eig_jvp, eig_vjp
 from ._decompositions.eigh import EighResult, eigh, eigh_jvp, eigh_vjp, eigvalsh, eigvalsh_jvp, eigvalsh_vjp
 from ._decompositions.eigvals import eigvals, eigvals_jvp, eigvals_vjp
+from ._decompositions.function import matrix_function, matrix_function_jvp, matrix_function_vjp
 from ._decompositions.subspace import (
     invariant_subspace,
     invariant_subspace_jvp,
@@ -15,6 +17,7 @@ from ._decompositions.subspace import (
     spectral_projector_vjp,
 )
 from ._degeneracy import Broaden
+from ._diagnosis import Diagnosis
 from ._errors import (
     ArreigError,
     DefectiveMatrixError,
@@ -42,6 +45,7 @@ __all__ = [
     "Component",
     "DefectiveMatrixError",
     "DegenerateEigenvaluesError",
+    "Diagnosis",
     "EigLeftResult",
     "EigResult",
     "EigensystemError",
@@ -59,6 +63,7 @@ __all__ = [
     "SpectrumNotSeparatedError",
     "Split",
     "__version__",
+    "diagnose",
     "eig",
     "eig_jvp",
     "eig_vjp",
@@ -74,6 +79,9 @@ __all__ = [
     "invariant_subspace",
     "invariant_subspace_jvp",
     "invariant_subspace_vjp",
+    "matrix_function",
+    "matrix_function_jvp",
+    "matrix_function_vjp",
     "spectral_projector",
     "spectral_projector_jvp",
     "spectral_projector_vjp",

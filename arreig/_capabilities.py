@@ -5,7 +5,10 @@ Every function stands for itself with its ``_vjp`` and ``_jvp``.
 
 from typing import NamedTuple
 
-FUNCTIONS = ("eig", "eigvals", "eigh", "eigvalsh")
+GENERAL = ("eig", "eigvals", "matrix_function")
+HERMITIAN = ("eigh", "eigvalsh")
+SUBSPACES = ("spectral_projector", "invariant_subspace")
+FUNCTIONS = (*GENERAL, *HERMITIAN, *SUBSPACES)
 
 
 class Capability(NamedTuple):
@@ -26,44 +29,60 @@ class Library(NamedTuple):
 _NO_GPU = "never run on a GPU: none was at hand"
 
 
-def _all(how: str, untested: str = "") -> dict[str, Capability]:
-    return dict.fromkeys(FUNCTIONS, Capability(how, untested))
+_HOST = "LAPACK on the host, with a `HostTransferWarning` once"
 
 
-def _general(how: str, hermitian: str, untested: str) -> dict[str, Capability]:
-    general, other = Capability(how, untested), Capability(hermitian, untested)
-    return {"eig": general, "eigvals": general, "eigh": other, "eigvalsh": other}
+def _functions(general: str, hermitian: str, subspaces: str, untested: str = "") -> dict[str, Capability]:
+    return {
+        name: Capability(how, untested)
+        for names, how in ((GENERAL, general), (HERMITIAN, hermitian), (SUBSPACES, subspaces))
+        for name in names
+    }
 
 
 LIBRARIES = {
-    "numpy": Library("NumPy", _all("LAPACK; V factorised once")),
-    "strict": Library("array-api-strict, any array API library with `linalg.eig`", _all("the standard's functions")),
-    "torch": Library("PyTorch, CPU", _all("LAPACK; V factorised once"), "arreig_torch"),
-    "torch-cuda": Library("PyTorch, CUDA", _all("as `torch.linalg` does it there", _NO_GPU), "arreig_torch"),
-    "jax": Library("JAX, CPU", _all("LAPACK; also inside `jit` and `vmap`")),
-    "jax-gpu": Library("JAX, GPU", _general("JAX's: LAPACK on the host, by default", "JAX's", _NO_GPU)),
+    "numpy": Library(
+        "NumPy", _functions("LAPACK; V factorised once", "LAPACK", "LAPACK's ordered Schur form, through SciPy")
+    ),
+    "strict": Library(
+        "array-api-strict, any array API library with `linalg.eig`",
+        _functions("the standard's functions", "the standard's functions", "LAPACK on the host"),
+    ),
+    "torch": Library(
+        "PyTorch, CPU", _functions("LAPACK; V factorised once", "LAPACK", "SciPy's, as for NumPy"), "arreig_torch"
+    ),
+    "torch-cuda": Library(
+        "PyTorch, CUDA",
+        _functions("as `torch.linalg` does it there", "as `torch.linalg` does it there", _HOST, _NO_GPU),
+        "arreig_torch",
+    ),
+    "jax": Library(
+        "JAX, CPU",
+        _functions(
+            "LAPACK; also inside `jit` and `vmap`",
+            "LAPACK; also inside `jit` and `vmap`",
+            "SciPy's, in `jit` and `vmap` by a callback",
+        ),
+    ),
+    "jax-gpu": Library("JAX, GPU", _functions("JAX's: LAPACK on the host, by default", "JAX's", _HOST, _NO_GPU)),
     "cupy": Library(
-        "CuPy ≥ 14 with cuSOLVER ≥ 11.7", _all("cuSOLVER", _NO_GPU + "; its logic and signatures are tested without")
+        "CuPy ≥ 14 with cuSOLVER ≥ 11.7",
+        _functions("cuSOLVER", "cuSOLVER", _HOST, _NO_GPU + "; its logic and signatures are tested without"),
     ),
     "cupy-host": Library(
         "CuPy, older, or ROCm",
-        _general(
-            "LAPACK on the host, with a `HostTransferWarning` once",
-            "cuSOLVER",
-            _NO_GPU + "; its logic is tested without",
-        ),
+        _functions(_HOST, "cuSOLVER", _HOST, _NO_GPU + "; its logic is tested without"),
     ),
 }
 
 
 def markdown() -> str:
     """The table as the README shows it."""
-    rows = [
-        "| library | `eig`, `eigvals` | `eigh`, `eigvalsh` | tested | differentiates it itself |",
-        "|---|---|---|---|---|",
-    ]
+    heads = (", ".join(f"`{name}`" for name in names) for names in (GENERAL, HERMITIAN, SUBSPACES))
+    rows = [f"| library | {' | '.join(heads)} | tested | differentiates it itself |", "|---|---|---|---|---|---|"]
     for library in LIBRARIES.values():
-        eig, eigh = library.functions["eig"], library.functions["eigh"]
+        how = [library.functions[names[0]] for names in (GENERAL, HERMITIAN, SUBSPACES)]
         adapter = f"`{library.adapter}`" if library.adapter else "-"
-        rows.append(f"| {library.title} | {eig.how} | {eigh.how} | {eig.untested or 'yes'} | {adapter} |")
+        cells = [library.title, *(capability.how for capability in how), how[0].untested or "yes", adapter]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

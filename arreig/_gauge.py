@@ -134,15 +134,19 @@ class Canonical(Gauge):
             gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
         return gh
 
-    def tie(self, V: Array, real_matrix: bool, /) -> Array:
+    def tie_ratio(self, V: Array, real_matrix: bool, /) -> Array:
+        """The largest modulus (..., n) of the components that could take over from k, relative to the largest."""
         xp = namespace(V)
         mask, v_k = self._anchor(V)
         size = xp.abs(V)
-        near = (size >= (1 - 4 * roundoff(V) ** 0.5) * largest(size, -2)) & ~mask
+        rival = xp.where(mask, 0.0, size)
         if real_matrix:  # a real vector stays real: components of one sign take over from each other without a jump
             is_real = largest(xp.abs(imag(V)), -2) == 0
-            near = near & ~(is_real & (real(V) * _columns(real(v_k)) > 0))
-        return xp.any(near, axis=-2)
+            rival = xp.where(is_real & (real(V) * _columns(real(v_k)) > 0), 0.0, rival)
+        return largest(rival, -2)[..., 0, :] / _nonzero(largest(size, -2)[..., 0, :])
+
+    def tie(self, V: Array, real_matrix: bool, /) -> Array:
+        return self.tie_ratio(V, real_matrix) >= 1 - 4 * roundoff(V) ** 0.5
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,10 @@ LAYERS: dict[str, set[str]] = {
     "_backends": {"_array_api", "_errors", "_types", "_backends"},
     "_capabilities": set(),
     "_decompositions": {"*"},
+    "_diagnosis": {"_array_api", "_backends", "_types"},
+    "__main__": {"_decompositions", "_errors"},
     "testing": {"_array_api", "_types"},
-    "__init__": {"_decompositions", "_degeneracy", "_errors", "_gauge", "_perturb", "_split"},
+    "__init__": {"_decompositions", "_degeneracy", "_diagnosis", "_errors", "_gauge", "_perturb", "_split"},
     # what decides and what computes is behind the decompositions: an adapter takes no rule and no backend by itself
     "arreig_torch": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_torch", *arreig.__all__},
 }
@@ -42,8 +44,9 @@ LIBRARIES = {
     "cupy": {"_backends"},
     "cupyx": {"_backends"},
     "jax": {"_backends"},
-    "numpy": {"_backends", "testing"},
-    "scipy": {"_backends"},
+    "matplotlib": {"_diagnosis"},
+    "numpy": {"__main__", "_backends", "testing"},
+    "scipy": {"__main__", "_backends"},
     "torch": {"_backends", "arreig_torch"},
 }
 

@@ -37,7 +37,19 @@ except ImportError as error:
 
 from arreig._types import EigPair, EigTriple
 
-from ._functions import eig, eigh, eigvals, eigvalsh
+from ._functions import diagnose, eig, eigh, eigvals, eigvalsh
+from ._matrix_function import matrix_function
 from ._subspace import invariant_subspace, spectral_projector
 
-__all__ = ["EigPair", "EigTriple", "eig", "eigh", "eigvals", "eigvalsh", "invariant_subspace", "spectral_projector"]
+__all__ = [
+    "EigPair",
+    "EigTriple",
+    "diagnose",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "invariant_subspace",
+    "matrix_function",
+    "spectral_projector",
+]

@@ -2,7 +2,8 @@
 
 from typing import Literal, overload
 
-from arreig import Functional, InputTypeError
+import arreig
+from arreig import Diagnosis, Functional, InputTypeError
 from arreig._decompositions import _inputs
 from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
@@ -221,3 +222,27 @@ def eigvalsh(A: Tensor, /, *, check: bool = True) -> Tensor:
         As for `arreig.eigvalsh_vjp` and `arreig.eigvalsh_jvp`, from the backward or forward derivative.
     """
     return _decompose(A, Problem(HermitianEigensystem, check=check, vectors=False))[0]
+
+
+@eager
+def diagnose(A: Tensor, /) -> Diagnosis:
+    """What makes derivatives of eigenvalues and eigenvectors large, inaccurate or undefined; itself it has none.
+
+    Parameters
+    ----------
+    A : Tensor, shape (n, n)
+        One matrix, tracked or not.
+
+    Returns
+    -------
+    Diagnosis
+        As `arreig.diagnose`, of tensors.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As for `arreig.diagnose`.
+    """
+    A = admit(A).detach()
+    with full_precision(A):
+        return arreig.diagnose(A)

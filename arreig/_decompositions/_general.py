@@ -37,6 +37,32 @@ _MOVED = 10.0  # u |A| times this is what rounding makes of A
 _LEFT, _LEFT_SPLIT = 1e-2, 5e-2
 
 
+def independent(
+    A: Array,
+    w: Array,
+    V: Array,
+    attempt: Callable[[Array, Array], tuple[tuple[Array, ...], Array]],
+    backend: Backend,
+    *,
+    check: bool,
+) -> tuple[tuple[Array, ...], bool]:
+    """What attempt(w, V) makes of a decomposition of A, or of a second one; whether there was a second.
+
+    Of an exactly repeated eigenvalue a solver may return dependent vectors although independent ones exist (a matrix of ones,
+    LAPACK). They are those of no generic matrix. The second result of an attempt (...) says how bad its vectors are, 0 if they
+    are not; infinite where some are missing. Where they are bad A is decomposed again, moved by rounding, which has to be
+    better, and where vectors were missing good.
+    """
+    xp = namespace(A)
+    first, bad = attempt(w, V)
+    if not wanted(bad > 0, check=check):
+        return first, False
+    moved = Perturb(_MOVED * roundoff(A)).matrix(A, matrix_norm(A), hermitian=False)
+    second, still = attempt(*backend.eig(moved))
+    better = xp.where(xp.isfinite(bad), still < bad, still == 0)
+    return tuple(xp.where(members(better, x), x, y) for x, y in zip(second, first, strict=True)), True
+
+
 @dataclass(frozen=True, eq=False)
 class GeneralEigensystem(Eigensystem):
     """Eigenvalues and right eigenvectors, both complex, and the factorised V."""
@@ -103,26 +129,18 @@ class GeneralEigensystem(Eigensystem):
 
     @classmethod
     def _split(cls, A: Array, options: Options, policy: Split, backend: Backend) -> tuple[Array, Array, Array, Array]:
-        """w and V with clusters separated, the pairs, and V before.
-
-        Of an exactly repeated eigenvalue a solver may return dependent vectors although independent ones exist (a matrix of ones,
-        LAPACK). They are those of no generic matrix: where vectors are missing, A is decomposed again, moved by rounding.
-        """
+        """w and V with clusters separated, the pairs, and V before."""
         xp = namespace(A)
         size = matrix_norm(A)
 
         def attempt(w: Array, V: Array) -> tuple[Clusters, Array]:
             kappa = cls(A, w, V, options).kappa
             clusters = rebased(A, w, V, kappa, size, policy)
-            return clusters, xp.any(clusters.defective | numerically_singular(kappa), axis=-1)
+            missing = xp.any(clusters.defective | numerically_singular(kappa), axis=-1)
+            return clusters, xp.where(missing, xp.inf, 0 * size)
 
         w, plain = backend.eig(A)
-        clusters, missing = attempt(w, plain)
-        if wanted(missing, check=options.check):
-            moved = Perturb(_MOVED * roundoff(A)).matrix(A, size, hermitian=False)
-            second, still = attempt(*backend.eig(moved))
-            better = missing & ~still
-            clusters = Clusters(*(xp.where(members(better, x), x, y) for x, y in zip(second, clusters, strict=True)))
+        clusters = Clusters(*independent(A, w, plain, attempt, backend, check=options.check)[0])
         w, V, pairs = clusters.w, clusters.V, clusters.pairs
         return separated(A, clusters, cls(A, w, V, options).kappa, size, policy), V, pairs, plain
 

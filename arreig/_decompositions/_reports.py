@@ -132,6 +132,67 @@ def lost_precision(where: Array) -> Flag:
     return Flag(where, 0, report)
 
 
+_FUNCTION_ELSEWHERE = (
+    "For functions with an algorithm of their own there are scipy.linalg.expm, sqrtm, logm and expm_frechet; for a projector, a "
+    "sign function, a step in the spectrum arreig.spectral_projector; for losses smooth in A "
+    "arreig.eig(A, degeneracy='perturb')"
+)
+
+
+def defective_function(singular: Array, w: Array, kappa: Array) -> Flag:
+    """V, of which w and kappa are, has no inverse to make a function of A with; singular (..., n)."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.DefectiveMatrixError(
+            f"A{member(tuple(batch))} is numerically defective: the eigenvector of w[{j}] = {number(w[index])} depends linearly "
+            f"on others to working precision (condition number {number(kappa[index])}), and functions of A are made with all of "
+            f"them. {_FUNCTION_ELSEWHERE}"
+        )
+
+    return Flag(singular, 1, report)
+
+
+def lost_function(where: Array, what: str) -> Flag:
+    """Rounding has drowned a function of a matrix, or its derivative."""
+
+    def report(batch: Index) -> Exception:
+        return _errors.LostPrecisionError(
+            f"{what} for A{member(batch)} is below rounding: its eigenvectors are so nearly linearly dependent that the terms "
+            f"through them cancel to less than two digits. Compute in double precision if this is single. {_FUNCTION_ELSEWHERE}"
+        )
+
+    return Flag(where, 0, report)
+
+
+def not_finite_at(name: str, y: Array, w: Array) -> Flag:
+    """f or df has no value at an eigenvalue."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.NonFiniteError(
+            f"{name} must be finite at the eigenvalues of A, but at w[{j}] = {number(w[index])}{member(tuple(batch))} it is "
+            f"{number(y[index])}: there the function of the matrix, or its derivative, does not exist"
+        )
+
+    return Flag(~namespace(y).isfinite(y), 1, report)
+
+
+def not_the_derivative(where: Array, of: str, w: Array, dfw: Array) -> Flag:
+    """What should be the derivative of f, or of df, is that of another function."""
+    derivative = {"f": "df", "df": "its own, by torch,"}[of]
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.InputError(
+            f"{derivative} must be the derivative of {of}, but from the eigenvalue w[{j}] = {number(w[index])}"
+            f"{member(tuple(batch))} along the real axis differences of {of} are not those of the integral of {derivative}, "
+            f"which is {number(dfw[index])} there"
+        )
+
+    return Flag(where, 1, report)
+
+
 def degenerate(where: Array, w: Array, advice: str) -> Flag:
     """A refused pair of numerically equal eigenvalues."""
 

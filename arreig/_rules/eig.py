@@ -29,6 +29,7 @@ from collections.abc import Callable
 from .._array_api import (
     adjoint,
     column_dot,
+    column_norm,
     column_square,
     conj,
     diagonal,
@@ -130,15 +131,12 @@ def vjp(
 
     def residual(Y: Array) -> tuple[Array, Array]:
         Y = xp.where(refused, 0.0, Y)
-        R = -gh - (adjoint(promote_complex(A)) @ Y - Y * conj(w)[..., None, :])
-        R = R - V * (column_dot(V, R) / column_square(V))[..., None, :]
-        R = xp.where(refused, 0.0, R)
+        R = xp.where(refused, 0.0, _adjoint_residual(Y, gh, A, w, V))
         return R, asks(R, Y, gh, w, kappa, size)
 
     for _ in range(refinement.steps):
         R, wanted = residual(Y)
-        rho = gw - column_dot(V, Y)
-        D = solve_adjoint(diagonal_matrix(rho) - conj(F) * (adjoint(V) @ R))
+        D = _adjoint_step(R, Y, gw, F, V, solve_adjoint)
         Y = Y + refinement.constant(xp.where((wanted & trusted(D, Y))[..., None, :], D, 0.0))
     wanted = residual(Y)[1] if refinement.judge else nowhere(w)
     gA = Y @ adjoint(V)
@@ -162,6 +160,40 @@ def vjp(
         degeneracy=degeneracy,
     )
     return (gA if is_complex(A) else real(gA)), flags, wanted
+
+
+def _adjoint_residual(Y: Array, gh: Array, A: Array, w: Array, V: Array) -> Array:
+    R = -gh - (adjoint(promote_complex(A)) @ Y - Y * conj(w)[..., None, :])
+    return R - V * (column_dot(V, R) / column_square(V))[..., None, :]
+
+
+def _adjoint_step(R: Array, Y: Array, gw: Array, F: Array, V: Array, solve_adjoint: Solve) -> Array:
+    rho = gw - column_dot(V, Y)
+    return solve_adjoint(diagonal_matrix(rho) - conj(F) * (adjoint(V) @ R))
+
+
+def refinement_step(
+    gV: Array,
+    A: Array,
+    w: Array,
+    V: Array,
+    /,
+    *,
+    pairs: Array,
+    kappa: Array,
+    solve_adjoint: Solve,
+    gauge: Gauge,
+    degeneracy: Degeneracy,
+) -> Array:
+    """||d_j||/||y_j|| (..., n) of the first step, an estimate of the error of column j without it; infinite if V is singular."""
+    xp = namespace(V)
+    refused = refused_members(kappa)
+    F, gh = degeneracy.inverse_gaps(w, pairs), gauge.project_cotangent(V, gV)
+    Y = xp.where(refused, 0.0, solve_adjoint(conj(F) * (adjoint(V) @ gh)))
+    R = xp.where(refused, 0.0, _adjoint_residual(Y, gh, A, w, V))
+    D = xp.where(refused, 0.0, _adjoint_step(R, Y, xp.zeros_like(w), F, V, solve_adjoint))
+    y = column_norm(Y)
+    return xp.where(refused[..., 0], xp.inf, column_norm(D) / xp.where(y > 0, y, 1.0))
 
 
 def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array, solve: Solve) -> tuple[Array, Array]:
