@@ -157,7 +157,7 @@ def synchronisations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("gauge", ["canonical", "phase-free", arreig.Component(0)], ids=str)
 @pytest.mark.parametrize("check", [True, False])
 def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, degeneracy: Any) -> None:
-    """One a call with checks, one to learn whether to refine, one whether a split found vectors missing; none without checks."""
+    """One a call with checks, one to learn whether to refine, one whether vectors are missing; none without checks."""
     rng = np.random.default_rng(0)
     A = array_api_strict.asarray(rng.standard_normal((3, 4, 4)), device=array_api_strict.Device("device1"))
     options = {"gauge": gauge, "degeneracy": degeneracy, "check": check}
@@ -174,7 +174,13 @@ def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, 
         "eigvalsh_jvp": lambda: arreig.eigvalsh_jvp(S, A, check=check),
         "eigvals": lambda: arreig.eigvals(A, sort="real", check=check),
         "eigvalsh": lambda: arreig.eigvalsh(A + array_api_strict.matrix_transpose(A), check=check),
+        "matrix_function": lambda: arreig.matrix_function(A, *exp, check=check),
+        "matrix_function_vjp": lambda: arreig.matrix_function_vjp(A, *exp, A, check=check),
+        "matrix_function_jvp": lambda: arreig.matrix_function_jvp(S, *exp, A, hermitian=True, check=check),
+        "spectral_projector_vjp": lambda: arreig.spectral_projector_vjp(A, 4, A, check=check),
+        "invariant_subspace_jvp": lambda: arreig.invariant_subspace_jvp(A, 4, A, check=check),
     }
+    exp = (array_api_strict.exp, array_api_strict.exp)
     w, V = arreig.eig(A, **options)
     arreig_w = arreig.eigvalsh(S)
     gV, gw = V * array_api_strict.real(V), w
@@ -184,4 +190,5 @@ def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, 
             call()
             refined = name in ("eig_vjp", "eig_jvp") and not isinstance(degeneracy, arreig.Broaden)
             split = name in ("eig", "eig_vjp", "eig_jvp") and degeneracy == "split"
-            assert synchronisations == ["__bool__"] * check * (1 + refined + split), name
+            twice = name in ("matrix_function", "matrix_function_vjp")
+            assert synchronisations == ["__bool__"] * check * (1 + refined + split + twice), name

@@ -2,8 +2,8 @@
 
 from typing import Literal, overload
 
-import arreig
 from arreig import Diagnosis, Functional, InputTypeError
+from arreig import diagnose as of_arrays
 from arreig._decompositions import _inputs
 from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
@@ -245,4 +245,4 @@ def diagnose(A: Tensor, /) -> Diagnosis:
     """
     A = admit(A).detach()
     with full_precision(A):
-        return arreig.diagnose(A)
+        return of_arrays(A)

@@ -94,8 +94,8 @@ class Derivative(Function):
         A, E, w, V = ctx.saved_tensors
         with full_precision(A):
             with torch.no_grad():
-                function = ctx.problem.again(A.detach(), w, V)
-                gA = function.second_vjp(g.detach(), E.detach(), ctx.problem.d2f, starred=ctx.starred)
+                function = ctx.problem.again(A, w, V)
+                gA = function.second_vjp(g, E, ctx.problem.d2f, starred=ctx.starred)
             gA = Last.apply(gA, A, E, g)  # type: ignore[no-untyped-call]
             gE = Derivative.apply(A, g, w, V, ctx.problem, not ctx.starred)  # type: ignore[no-untyped-call]
         return gA, gE, None, None, None, None

@@ -172,7 +172,8 @@ def not_the_derivative(f: Function, df: Function, fw: Array, dfw: Array, w: Arra
     u = roundoff(w)
     length = xp.abs(w)
     unit = xp.where(size > 0, size, 1.0)[..., None]
-    length = xp.where(length > 0, length, unit) * xp.where(real(w) < 0, -1.0, 1.0)
+    length = xp.where(length > 0, length, unit)
+    length = xp.where(real(w) < 0, -length, length)
     steps = xp.stack([u**power * length for power in (1 / 4, 1 / 3, 1 / 2)], axis=-1)
     start = xp.broadcast_to(w[..., None], steps.shape)
     end = start + steps
