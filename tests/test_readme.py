@@ -48,6 +48,21 @@ def test_the_torch_example() -> None:
         exec(CODE[1].replace("arreig_torch.eig(A)", "torch.linalg.eig(A)"), {})
 
 
+def test_the_example_of_subspaces_and_functions() -> None:
+    names: dict[str, Any] = {}
+    exec(CODE[2], names)
+    A, C = names["A"], names["C"]
+
+    def loss(A: Any) -> Any:
+        return np.sum(C * arreig.spectral_projector(A, lambda w: w.real < 2))
+
+    np.testing.assert_allclose(names["P"], np.diag([1.0, 1, 1, 0, 0, 0]), atol=1e-15)
+    expected = finite_differences(loss, A)
+    np.testing.assert_allclose(names["gA"], expected, atol=1e-10 * np.abs(expected).max())
+    np.testing.assert_allclose(names["Q"] @ names["Q"].T, np.eye(6) - names["P"], atol=1e-14)
+    np.testing.assert_allclose(names["gS"], np.eye(3) / 2, atol=1e-15)
+
+
 def test_the_table_of_libraries() -> None:
     assert markdown() in README
 
