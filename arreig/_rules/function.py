@@ -61,6 +61,7 @@ _DUNAVANT = (
 _AGREE = 16.0  # in units of u s: a function of a library may be off by a few u, a longer formula by more
 _NOTHING_LOST = 16.0  # u |Kd| times this is an error of Kd that needs no mean
 _DIFFERENT = 1e-2  # part of f' by which its mean may miss the quotient, where it is asked whether it is f's derivative
+_STEPS = (1 / 4, 1 / 3, 1 / 2, 3 / 4)  # powers of u
 _SHARP = 0.1  # part of f' that rounding may reach, if the quotient is to say anything
 _LOST = 1e-2  # two digits
 
@@ -166,7 +167,7 @@ def not_the_derivative(f: Function, df: Function, fw: Array, dfw: Array, w: Arra
     """Eigenvalues (..., n) at which df is not the derivative of f: its mean over a short segment misses the quotient.
 
     The segments go from w along the real axis, away from 0, so that they stay on one side of the usual cuts and in the domain of
-    real functions. Of three lengths none may agree: the longest may be too long for f, and the shortest drown in rounding.
+    real functions. Of several lengths none may agree: the longest may be too long for f, and the shortest drown in rounding.
     """
     xp = namespace(w, fw)
     u = roundoff(w)
@@ -174,12 +175,13 @@ def not_the_derivative(f: Function, df: Function, fw: Array, dfw: Array, w: Arra
     unit = xp.where(size > 0, size, 1.0)[..., None]
     length = xp.where(length > 0, length, unit)
     length = xp.where(real(w) < 0, -length, length)
-    steps = xp.stack([u**power * length for power in (1 / 4, 1 / 3, 1 / 2)], axis=-1)
+    steps = xp.stack([u**power * length for power in _STEPS], axis=-1)
     start = xp.broadcast_to(w[..., None], steps.shape)
     end = start + steps
     d, rise = end - start, f(end) - fw[..., None]
     mean = mean_derivative(df, start, end)
-    noise = _AGREE * u * (xp.abs(fw) + xp.abs(w * dfw))[..., None]
+    # what is lost below the smallest numbers is no difference either
+    noise = _AGREE * u * (xp.abs(fw) + xp.abs(w * dfw))[..., None] + float(xp.finfo(w.dtype).smallest_normal)
     integral = mean * d
     scale = xp.maximum(xp.abs(integral), xp.abs(rise))
     sharp = noise <= _SHARP * scale  # not so where one of them is NaN
@@ -193,7 +195,10 @@ def value(fw: Array, V: Array, /, *, solve_adjoint: Solve) -> Array:
 
 
 def frechet(E: Array, K: Array, V: Array, /, *, solve: Solve, solve_adjoint: Solve) -> Array:
-    """L(A, E) = V (K o (V^-1 E V)) V^-1."""
+    """L(A, E) = V (K o (V^-1 E V)) V^-1.
+
+    V^-1 first: where V is ill conditioned, V^-1 (E V) was seen to lose six digits that (V^-1 E) V keeps (Frank matrices).
+    """
     return _over(V @ (K * (solve(E) @ V)), solve_adjoint)
 
 
