@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import arreig
+from arreig._backends.schur import schur
 from arreig._errors import HostTransferWarning, InputError
 
 MAJOR = int(pytest.importorskip("cupy").__version__.split(".")[0])
@@ -130,10 +131,10 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     monkeypatch.setitem(sys.modules, "cupyx.cusolver", cusolver)
     monkeypatch.setattr(Fake, "gets", 0)
     monkeypatch.setattr(Device, "current", 0)
-    for function in (backend.lacking, backend._warn_once):
+    for function in (backend.lacking, backend._warn_once, backend.warn_of_transfer):
         function.cache_clear()
     yield module
-    for function in (backend.lacking, backend._warn_once):
+    for function in (backend.lacking, backend._warn_once, backend.warn_of_transfer):
         function.cache_clear()
 
 
@@ -212,6 +213,19 @@ def test_warns_once(cupy: SimpleNamespace) -> None:
             backend.BACKEND.eig(fake(ROTATION))
     assert [c.category for c in caught] == [HostTransferWarning]
     assert Fake.gets == 3
+
+
+def test_what_no_gpu_has_is_done_on_the_host(cupy: SimpleNamespace) -> None:
+    A = fake(np.arange(9.0).reshape(3, 3))
+    A.device = Device(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            w, T, U = backend.BACKEND.on_host(schur, [], A)
+    assert [str(c.message).partition(":")[0] for c in caught] == ["CuPy has no ordered Schur form on a GPU"]
+    assert Fake.gets == 2
+    assert w.device.id == T.device.id == U.device.id == 1
+    np.testing.assert_allclose(U @ T @ U.T, A, atol=1e-14)
 
 
 def test_result_is_on_the_device_of_A(cupy: SimpleNamespace) -> None:

@@ -144,7 +144,10 @@ def _mean_over_triangle(d2f: Function, a: Array, b: Array, c: Array) -> Array:
         weights += [weight] * len(orbit)
         nodes += orbit
     values = d2f(xp.stack([a + (x * p + y * q) for x, y in nodes], axis=-1))
-    return xp.sum(values * xp.asarray(weights, dtype=real(a).dtype, device=device(a)), axis=-1)
+    total = weights[0] * values[..., 0]
+    for k, weight in enumerate(weights[1:], 1):
+        total = total + weight * values[..., k]
+    return total
 
 
 def _symmetric(X: Array, axes: int) -> Array:

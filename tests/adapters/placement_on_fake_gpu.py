@@ -58,6 +58,16 @@ def placement() -> None:
         resh = arreig.eigh(S, **options)
         there(*resh, resh.vjp(resh.eigenvectors, resh.eigenvalues), *resh.jvp(S))
     there(arreig.eigvals_vjp(A.detach(), w.detach()), arreig.eigvalsh_jvp(S, S))
+    for f in (
+        lambda A: arreig_torch.matrix_function(A, torch.exp, torch.exp),
+        lambda A: arreig_torch.matrix_function(A, torch.exp, torch.exp, hermitian=True),
+        lambda A: arreig_torch.spectral_projector(A, lambda w: w.real > 0),
+        lambda A: arreig_torch.invariant_subspace(A, 2),
+    ):
+        out = f(A)
+        (gA,) = torch.autograd.grad(out.abs().square().sum(), A, create_graph=True)
+        there(out, gA, *torch.autograd.grad(gA.sum(), A))
+        assert gA.dtype == A.dtype
     there(*arreig_torch.eigh(S), arreig_torch.eigvals(S), arreig_torch.eigvalsh(S))
 
 
