@@ -42,20 +42,20 @@ class MatrixFunction:
             system, flags = HermitianEigensystem.of(A, gauge="phase-free", check=check, vectors=False)
         else:
             system, flags = _decomposed(A, check)
-        return cls._on(system, f, df, flags), flags
+        w, f = system.w, _elementwise("f", f)
+        function = cls._on(system, f, df, flags)
+        wrong = rules.not_the_derivative(f, function.df, function.fw, function.dfw, w, system.size)
+        return function, [*flags, _reports.not_the_derivative(wrong, "f", w, function.dfw)]
 
     @classmethod
     def _on(cls, system: "GeneralEigensystem | HermitianEigensystem", f: object, df: object, flags: list[Flag]) -> Self:
-        w = system.w
+        w, xp = system.w, namespace(system.w)
         f, df = _elementwise("f", f), _elementwise("df", df)
         fw, dfw = f(w), df(w)
         flags += [_reports.not_finite_at("f", fw, w), _reports.not_finite_at("df", dfw, w)]
-        xp = namespace(w)
         fw, dfw = (xp.where(xp.isfinite(y), y, 0.0) for y in (fw, dfw))
         if is_complex(fw) or is_complex(dfw):
             fw, dfw, df = promote_complex(fw), promote_complex(dfw), _complex(df)
-        wrong = rules.not_the_derivative(f, df, fw, dfw, w, system.size)
-        flags.append(_reports.not_the_derivative(wrong, "f", w, dfw))
         return cls(system, fw, dfw, df)
 
     @classmethod
@@ -204,7 +204,7 @@ def _elementwise(name: str, function: object) -> ScalarFunction:
         raise InputTypeError(f"{name} must be a function of an array, elementwise, got {_inputs.kind(function)}")
 
     def checked(x: Array) -> Array:
-        y = function(x)
+        y = function(namespace(x).asarray(x, copy=True))  # which may write into it
         try:
             complex_allowed = is_complex(x) or is_complex(y)
         except (AttributeError, TypeError):  # no array, which is refused below

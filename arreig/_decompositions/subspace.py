@@ -72,7 +72,7 @@ def spectral_projector(A: Array, select: Select, /, *, sort: CountOrder = None, 
            [ 0.      ,  0.      ,  0.      ]])
     """
     system, flags = SpectralSubspace.of(A, select, sort, check)
-    return namespace(system.P).asarray(system.settle((system.P,), flags)[0], copy=True)
+    return system.settle((system.projector,), flags)[0]
 
 
 def spectral_projector_vjp(
@@ -193,7 +193,7 @@ def invariant_subspace(A: Array, select: Select, /, *, sort: CountOrder = None, 
            [0., 0., 0.]])
     """
     system, flags = SpectralSubspace.of(A, select, sort, check)
-    return namespace(system.P).asarray(system.settle((system.basis,), flags)[0], copy=True)
+    return namespace(system.T).asarray(system.settle((system.basis,), flags)[0], copy=True)
 
 
 def invariant_subspace_vjp(

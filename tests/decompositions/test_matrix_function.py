@@ -306,6 +306,14 @@ def test_inputs_are_left_alone() -> None:
     G.flags.writeable = False
     arreig.matrix_function_vjp(A, np.exp, np.exp, G)
     np.testing.assert_array_equal(A, before)
+
+    def careless(z: Matrix) -> Matrix:
+        return np.exp(z, out=z)
+
+    np.testing.assert_array_equal(
+        arreig.matrix_function_vjp(A, careless, careless, G), arreig.matrix_function_vjp(A, np.exp, np.exp, G)
+    )
+    np.testing.assert_allclose(arreig.matrix_function(A, lambda z: z, np.ones_like), A, atol=1e-13)
     integers = np.array([[2, 1], [0, 3]])
     np.testing.assert_allclose(arreig.matrix_function(integers, np.exp, np.exp), scipy.linalg.expm(integers))
 

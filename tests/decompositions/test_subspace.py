@@ -255,6 +255,8 @@ def test_torch_vmap_and_tracking() -> None:
     expected = arreig.spectral_projector(A, 3)
     mapped = torch.func.vmap(lambda a: arreig.spectral_projector(a, 3))(A)
     torch.testing.assert_close(mapped, expected, rtol=0, atol=0)
+    mapped = torch.func.vmap(lambda a: arreig.spectral_projector(a, lambda w: w.abs() > 1.2))(A)
+    torch.testing.assert_close(mapped, expected)
     with pytest.raises(
         arreig.InputTypeError, match=r"A is tracked for differentiation.*use the function of arreig_torch"
     ):
