@@ -26,7 +26,7 @@ def read(path: Path, name: str | None = None) -> Any:
     """
     try:
         return _read(path, name)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile) as error:
         raise ValueError(f"cannot read {path}: {error}") from error
 
 

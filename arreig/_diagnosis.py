@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._array_api import relative_tolerance, roundoff
 from ._backends import backend_for
+from ._degeneracy import positive
 from ._types import Array
 
 if TYPE_CHECKING:
@@ -266,6 +267,7 @@ class Diagnosis:
         ImportError
             matplotlib is not installed.
         """
+        perturbation = positive(perturbation, "plot(perturbation=...) expects a positive finite number")
         figure = _import("matplotlib.figure", "the plot of a diagnosis", "matplotlib")
         Circle = _import("matplotlib.patches", "the plot of a diagnosis", "matplotlib").Circle
         if ax is None:

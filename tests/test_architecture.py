@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "_backends": {"_array_api", "_errors", "_types", "_backends"},
     "_capabilities": set(),
     "_decompositions": {"*"},
-    "_diagnosis": {"_array_api", "_backends", "_types"},
+    "_diagnosis": {"_array_api", "_backends", "_degeneracy", "_types"},
     "__main__": {"_decompositions", "_errors"},
     "testing": {"_array_api", "_types"},
     "__init__": {"_decompositions", "_degeneracy", "_diagnosis", "_errors", "_gauge", "_perturb", "_split"},

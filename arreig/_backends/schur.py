@@ -4,6 +4,7 @@ No array library but SciPy has them, on no device. So these functions take and r
 `on_host` of a backend. A = Q T Q^H with T upper triangular; for real A quasi-triangular, with 2x2 blocks for conjugate pairs.
 """
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,8 +72,10 @@ def reorder(T: Host, Q: Host, selected: Host, *, keep_dtype: bool = False) -> tu
             work = (
                 {"lwork": max(1, n, 2 * n * n), "liwork": max(1, n * n)} if not np.iscomplexobj(T) else {"lwork": n * n}
             )
-            out_T[i], out_Q[i], *_, m, _, sep, info = trsen(chosen, T[i], Q[i], job=b"B", **work)
-            count[i], separation[i] = m, np.inf if m in (0, n) else sep
+            unit = _unit(T[i])
+            out_T[i], out_Q[i], *_, m, _, sep, info = trsen(chosen, T[i] / unit, Q[i], job=b"B", **work)
+            out_T[i] *= unit
+            count[i], separation[i] = m, np.inf if m in (0, n) else sep * unit
             if info:
                 separation[i] = 0
             Q1, Q2 = out_Q[i][:, :m], out_Q[i][:, m:]
@@ -129,6 +132,12 @@ def _sylvester(A: Host, B: Host, C: Host, *, adjoint: bool = False) -> Host:
     if C.size == 0:
         return C
     (trsyl,) = get_lapack_funcs(("trsyl",), dtype=np.result_type(A, C))
-    form = b"C" if adjoint else b"N"
-    X, scale, _ = trsyl(A, B, C, trana=form, tranb=form, isgn=-1)
-    return np.asarray(X * (1 / scale))
+    form, unit, right = b"C" if adjoint else b"N", max(_unit(A), _unit(B)), _unit(C)
+    X, scale, _ = trsyl(A / unit, B / unit, C / right, trana=form, tranb=form, isgn=-1)
+    return np.asarray(X * (right / unit / scale))
+
+
+def _unit(X: Host) -> float:
+    """The power of two below the largest entry. LAPACK takes what is small against 1 for 0 in these equations, whatever X is."""
+    size = float(np.abs(X).max(initial=0.0))
+    return 2.0 ** (math.frexp(size)[1] - 1) if size > 0 else 1.0

@@ -1,28 +1,43 @@
 """f(A) = V diag(f(w)) V^-1: the eigensystem with the function on its eigenvalues."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self, TypeAlias
 
-from .._array_api import adjoint, device, is_complex, largest, members, namespace, promote_complex, real, roundoff
-from .._backends import Backend
-from .._degeneracy import numerically_singular
+from .._array_api import (
+    adjoint,
+    device,
+    is_complex,
+    largest,
+    matrix_norm,
+    members,
+    namespace,
+    on_diagonal,
+    promote_complex,
+    real,
+    roundoff,
+)
+from .._backends import Backend, backend_for
+from .._degeneracy import gaps, numerically_singular
 from .._errors import InputTypeError
 from .._rules import function as rules
 from .._rules.eigh import hermitian_part
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag
-from ._general import GeneralEigensystem, independent
+from ._general import MOVED, GeneralEigensystem, independent
 from ._hermitian import HermitianEigensystem
 from ._system import Options, resolve
 
 ScalarFunction: TypeAlias = Callable[[Array], Array]
 
-# Above u^-1/4 a condition number may be the choice of vectors of a repeated eigenvalue, by the solver, and others are tried. At a
-# Jordan block those have u^-1/2 at least, and are not accepted in place of missing ones.
+# Above u^-1/4 the condition number of a repeated eigenvalue, within this many u |A|, may be the solver's choice of its vectors,
+# and others are tried. At a Jordan block those have u^-1/2 at least, and are not accepted in place of missing ones. Where only
+# simple eigenvalues are ill conditioned they are not tried: moving A, by however little, would move those.
 _ILL = 0.25
+_REPEATED = 20.0
+_FAR = 0.1  # of the largest eigenvalue: farther df is not asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,27 +48,33 @@ class MatrixFunction:
     fw: Array  # (..., n), complex but for real functions of Hermitian matrices
     dfw: Array
     df: ScalarFunction  # checked, and of the dtype of dfw
+    shift: Array | None = None  # (..., n) errors of w, if they are not those of a solver
 
     @classmethod
     def of(cls, A: Array, f: object, df: object, *, hermitian: object, check: object) -> tuple[Self, list[Flag]]:
         """Decompose A and evaluate the functions; with the flags that this raised, not read yet."""
         system: GeneralEigensystem | HermitianEigensystem
+        shift = None
         if _inputs.switch("hermitian", hermitian):
             system, flags = HermitianEigensystem.of(A, gauge="phase-free", check=check, vectors=False)
         else:
-            system, flags = _decomposed(A, check)
+            system, flags, shift = _decomposed(A, check)
         w, f = system.w, _elementwise("f", f)
-        function = cls._on(system, f, df, flags)
+        function = replace(cls._on(system, f, df, flags), shift=shift)
         wrong = rules.not_the_derivative(f, function.df, function.fw, function.dfw, w, system.size)
         return function, [*flags, _reports.not_the_derivative(wrong, "f", w, function.dfw)]
 
     @classmethod
     def _on(cls, system: "GeneralEigensystem | HermitianEigensystem", f: object, df: object, flags: list[Flag]) -> Self:
         w, xp = system.w, namespace(system.w)
-        f, df = _elementwise("f", f), _elementwise("df", df)
-        fw, dfw = f(w), df(w)
-        flags += [_reports.not_finite_at("f", fw, w), _reports.not_finite_at("df", dfw, w)]
-        fw, dfw = (xp.where(xp.isfinite(y), y, 0.0) for y in (fw, dfw))
+        values = []
+        for name, function in (("f", f := _elementwise("f", f)), ("df", df := _elementwise("df", df))):
+            y = function(w)
+            flags.append(_reports.not_finite_at(name, y, w))
+            values.append(
+                xp.where(xp.isfinite(y), y, 0.0)
+            )  # a copy: the function may write the next result to the same place
+        fw, dfw = values
         if is_complex(fw) or is_complex(dfw):
             fw, dfw, df = promote_complex(fw), promote_complex(dfw), _complex(df)
         return cls(system, fw, dfw, df)
@@ -91,8 +112,16 @@ class MatrixFunction:
         return system.factor.solve_adjoint(X) if isinstance(system, GeneralEigensystem) else self.V @ X
 
     def _lost(self, where: Array, what: str) -> list[Flag]:
-        """Unitary vectors lose nothing."""
-        return [_reports.lost_function(where, what)] if isinstance(self.system, GeneralEigensystem) else []
+        """Unitary vectors lose nothing; of others rounding may move eigenvalues so far that two digits of df are lost."""
+        system, xp = self.system, namespace(self.fw)
+        if isinstance(system, HermitianEigensystem):
+            return []
+        shift = rules.eigenvalue_errors(system.A, system.V, system.inverse_adjoint)
+        shift = shift if self.shift is None else xp.maximum(shift, self.shift)
+        size = largest(xp.abs(system.w), -1)
+        shift = backend_for(shift).constant(xp.minimum(shift, _FAR * size))
+        moved = self.df(system.w + xp.astype(shift, system.w.dtype))
+        return [_reports.lost_function(where | rules.unresolved(self.dfw, moved), what)]
 
     def parts(self, flags: list[Flag]) -> tuple[Array, Array, Array]:
         """F, w and V."""
@@ -168,34 +197,39 @@ class MatrixFunction:
         return rules.second_divided_differences(self._differences, y, w, d2f), flags
 
 
-def _decomposed(A: Array, check: object) -> tuple[GeneralEigensystem, list[Flag]]:
+def _decomposed(A: Array, check: object) -> tuple[GeneralEigensystem, list[Flag], Array]:
     A, backend = _inputs.matrix(A)
     _inputs.untracked("A", A)
     options = resolve(A, None, None, None, check, complex_vectors=True)
     flags: list[Flag] = []
     A = _reports.tame("A", A, 2, flags)
-    w, V, singular, kappa = _independent(A, options, backend)
+    w, V, singular, kappa, moved = _independent(A, options, backend)
     flags.append(_reports.defective_function(singular, w, kappa))
     # an imaginary part -0 would be the other side of a cut along the real axis
     system, flags = GeneralEigensystem(A, w + namespace(w).zeros_like(w), V, options).admitted(flags, vectors=False)
-    return system, flags
+    return system, flags, MOVED * roundoff(A) * (moved * matrix_norm(A))[..., None] * kappa
 
 
-def _independent(A: Array, options: Options, backend: Backend) -> tuple[Array, Array, Array, Array]:
-    """w, V, which columns are numerically singular, and kappa; V the identity where some are, so that nothing overflows."""
+def _independent(A: Array, options: Options, backend: Backend) -> tuple[Array, Array, Array, Array, Array]:
+    """w, V, which columns are numerically singular, kappa, and 1 where A was moved; V the identity where some are singular."""
     xp = namespace(A)
+    size = matrix_norm(A)
+    seconds = iter((False, True))
 
     def attempt(w: Array, V: Array) -> tuple[tuple[Array, ...], Array]:
-        kappa = GeneralEigensystem(A, w, V, options).kappa
-        singular, worst = numerically_singular(kappa), largest(kappa, -1)[..., 0]
-        bad = xp.where(worst > roundoff(kappa) ** -_ILL, worst, 0.0)
-        return (w, V, singular, kappa), xp.where(xp.any(singular, axis=-1), xp.inf, bad)
+        kappa, second = GeneralEigensystem(A, w, V, options).kappa, next(seconds)
+        close = xp.abs(gaps(w)) <= _REPEATED * roundoff(kappa) * size[..., None, None]
+        counts = xp.any(close & ~on_diagonal(close), axis=-1) | second
+        singular = numerically_singular(kappa)
+        bad = largest(xp.where(counts & (kappa > roundoff(kappa) ** -_ILL), kappa, 0.0), -1)[..., 0]
+        bad = xp.where(xp.any(singular & counts, axis=-1), xp.inf, bad)
+        return (w, V, singular, kappa, 0 * size + float(second)), bad
 
-    (w, V, singular, kappa), twice = independent(A, *backend.eig(A), attempt, backend, check=options.check)
+    (w, V, singular, kappa, second), twice = independent(A, *backend.eig(A), attempt, backend, check=options.check)
     if twice:
         eye = xp.eye(V.shape[-1], dtype=V.dtype, device=device(V))
         V = xp.where(members(xp.any(singular, axis=-1), V), eye, V)
-    return w, V, singular, kappa
+    return w, V, singular, kappa, second
 
 
 def _elementwise(name: str, function: object) -> ScalarFunction:

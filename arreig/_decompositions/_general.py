@@ -31,7 +31,7 @@ from . import _inputs, _reports
 from ._flags import Flag, wanted
 from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
 
-_MOVED = 10.0  # u |A| times this is what rounding makes of A
+MOVED = 10.0  # u |A| times this is what rounding makes of A
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
 _LEFT, _LEFT_SPLIT = 1e-2, 5e-2
@@ -57,7 +57,7 @@ def independent(
     first, bad = attempt(w, V)
     if not wanted(bad > 0, check=check):
         return first, False
-    moved = Perturb(_MOVED * roundoff(A)).matrix(A, matrix_norm(A), hermitian=False)
+    moved = Perturb(MOVED * roundoff(A)).matrix(A, matrix_norm(A), hermitian=False)
     second, still = attempt(*backend.eig(moved))
     better = xp.where(xp.isfinite(bad), still < bad, still == 0)
     return tuple(xp.where(members(better, x), x, y) for x, y in zip(second, first, strict=True)), True
@@ -168,7 +168,8 @@ class GeneralEigensystem(Eigensystem):
         return backend_for(self.V).factorise(self.V)
 
     @cached_property
-    def _inverse_adjoint(self) -> Array:
+    def inverse_adjoint(self) -> Array:
+        """V^-H, NaN where it overflows."""
         xp = namespace(self.V)
         W = self.factor.inverse_adjoint()
         # Of a lost column: NaN goes through NumPy's arithmetic without warnings, infinity and what overflows to it do not.
@@ -177,7 +178,7 @@ class GeneralEigensystem(Eigensystem):
     @cached_property
     def kappa(self) -> Array:
         xp = namespace(self.V)
-        kappa = column_norm(self._inverse_adjoint) * column_norm(self.V)
+        kappa = column_norm(self.inverse_adjoint) * column_norm(self.V)
         most = roundoff(self.V) ** -2  # beyond all that it is compared with, and small enough not to overflow there
         return xp.where(kappa > most, most, kappa)
 
@@ -186,14 +187,14 @@ class GeneralEigensystem(Eigensystem):
         """Left eigenvectors V^-H; NaN where V is numerically singular, for products of such numbers overflow."""
         xp = namespace(self.V)
         singular = xp.any(numerically_singular(self.kappa), axis=-1)[..., None, None]
-        return xp.where(singular, xp.nan, self._inverse_adjoint)
+        return xp.where(singular, xp.nan, self.inverse_adjoint)
 
     @cached_property
     def left_residual(self) -> Array:
         """|A^H w_j - conj(w_j) w_j|/|w_j| of the columns (..., n) of V^-H."""
         xp = namespace(self.V)
-        norm = column_norm(self._inverse_adjoint)
-        W = self._inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
+        norm = column_norm(self.inverse_adjoint)
+        W = self.inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
         return column_norm(adjoint(promote_complex(self.decomposed)) @ W - W * conj(self.w)[..., None, :])
 
     @property
@@ -263,7 +264,7 @@ class GeneralEigensystem(Eigensystem):
                 self.w,
                 self.V,
                 reach=reach,
-                W_norm=column_norm(self._inverse_adjoint),
+                W_norm=column_norm(self.inverse_adjoint),
                 pairs=self.pairs,
                 split=self.split,
                 kappa=self.kappa,

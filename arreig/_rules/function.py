@@ -34,7 +34,7 @@ Higham & Relton, SIAM J. Matrix Anal. Appl. 35 (2014) 1019 (second derivative); 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._array_api import adjoint, column_norm, conj, device, matrix_norm, namespace, real, roundoff
+from .._array_api import adjoint, column_norm, conj, device, largest, matrix_norm, namespace, real, roundoff
 from .._degeneracy import gaps
 from .._types import Array
 
@@ -184,7 +184,8 @@ def not_the_derivative(f: Function, df: Function, fw: Array, dfw: Array, w: Arra
     d, rise = end - start, f(end) - fw[..., None]
     mean = mean_derivative(df, start, end)
     # what is lost below the smallest numbers is no difference either
-    noise = _AGREE * u * (xp.abs(fw) + xp.abs(w * dfw))[..., None] + float(xp.finfo(w.dtype).smallest_normal)
+    least = float(xp.finfo(w.dtype).smallest_normal)
+    noise = _AGREE * u * (xp.abs(fw) + xp.abs(w * dfw))[..., None] + least + least * xp.abs(d)
     integral = mean * d
     scale = xp.maximum(xp.abs(integral), xp.abs(rise))
     sharp = noise <= _SHARP * scale  # not so where one of them is NaN
@@ -224,6 +225,22 @@ def frechet_adjoint_lost(gA: Array, G: Array, K: Array, kappa: Array, *, solve: 
     """The same of its adjoint, the sum of terms w_i conj(K_ij) (v_i^H G w_j) v_j^H."""
     reach = column_norm(adjoint(solve(adjoint(G))))
     return _lost(gA, kappa[..., :, None] * namespace(G).abs(K) * reach[..., None, :])
+
+
+def eigenvalue_errors(A: Array, V: Array, W: Array) -> Array:
+    """u |w_j|^T |A| |v_j| (..., n): how far a change of every entry of A by rounding may move an eigenvalue, to first order.
+
+    Unlike u kappa |A| it is the same for a diagonally scaled matrix, which a solver balances.
+    """
+    xp = namespace(V)
+    return roundoff(V) * xp.sum(xp.abs(W) * (xp.abs(A) @ xp.abs(V)), axis=-2)
+
+
+def unresolved(dfw: Array, moved: Array) -> Array:
+    """Where (...) df at eigenvalues moved by their errors differs by more than two digits of its largest value."""
+    xp = namespace(dfw)
+    change = xp.where(xp.isfinite(moved), xp.abs(moved - dfw), xp.inf)
+    return largest(change, -1)[..., 0] > _LOST * largest(xp.abs(dfw), -1)[..., 0]
 
 
 def _lost(result: Array, terms: Array) -> Array:

@@ -468,3 +468,28 @@ def test_without_check_errors_are_nan() -> None:
         assert np.isfinite(out[0]).all()
         assert np.isnan(out[1:]).all()
     assert np.isnan(arreig.matrix_function(A0, np.exp, np.cos, check=False)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_badly_scaled_matrices_are_right_or_refused(dtype: str) -> None:
+    """Their eigenvalues are simple and ill conditioned: moving A, which helps repeated ones, would move them."""
+    outcomes = []
+    matrices = [np.array([[2.0, 1 / b], [0.5 * b, 3.0]]) for b in 10.0 ** np.arange(0, 11)]
+    matrices += [
+        np.array([[0.6542151107374403, 6.885857398423776e-13], [6747632904.482236, 0.708024473537119]]),
+        np.array([[564455260.851896, -2037345478.660704], [156384738.41861284, -564455257.743263]]),
+        np.array([[14266838.988980442, 17993423.684788972], [-11312057.953891259, -14266835.959140245]]),
+    ]
+    for A in matrices:
+        try:
+            F = arreig.matrix_function(A.astype(dtype), *FUNCTIONS["log"])
+        except (arreig.LostPrecisionError, arreig.DefectiveMatrixError):
+            outcomes.append(None)
+            continue
+        expected = scipy.linalg.logm(A)
+        outcomes.append(np.linalg.norm(F - expected) / np.linalg.norm(expected))
+    assert max(x for x in outcomes if x is not None) < 1e-2, outcomes
+    assert outcomes[-2:] == [None, None]
+    assert all(x is not None for x in outcomes[:3])
+    if dtype == "float64":
+        assert all(x is not None and x < 1e-12 for x in outcomes[:9])

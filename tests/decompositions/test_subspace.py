@@ -421,3 +421,27 @@ def test_strict_device_is_kept() -> None:
     P = arreig.spectral_projector(A, lambda w: array_api_strict.abs(w) > 1.2)
     assert P.device == there
     np.testing.assert_allclose(host(P), arreig.spectral_projector(A0, 3), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("float32", 1e-34), ("float32", 1e34), ("float64", 1e-300), ("float64", 1e300)]
+)
+def test_scale_is_no_matter(dtype: str, scale: float) -> None:
+    """LAPACK takes what is small against 1 for 0 in a Sylvester equation."""
+    A = np.random.default_rng(0).standard_normal((8, 8))
+    gP, scaled = np.eye(8, 8, 1), (A * scale).astype(dtype)
+    limit = 1e-4 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(arreig.spectral_projector(scaled, 4), arreig.spectral_projector(A, 4), atol=limit)
+    gA = arreig.spectral_projector_vjp(scaled, 4, (gP * scale).astype(dtype))
+    np.testing.assert_allclose(gA, arreig.spectral_projector_vjp(A, 4, gP), atol=limit)
+    dA = np.random.default_rng(1).standard_normal((8, 8))
+    Q = arreig.invariant_subspace(A, 4)
+    dQ = (
+        arreig.invariant_subspace_jvp(scaled, 4, (dA * scale).astype(dtype), basis=Q.astype(dtype))
+        if dtype == "float64"
+        else None
+    )
+    if dQ is not None:
+        np.testing.assert_allclose(dQ, arreig.invariant_subspace_jvp(A, 4, dA), atol=1e-11)
+    with pytest.raises(arreig.SpectrumNotSeparatedError):
+        arreig.spectral_projector((np.eye(3) * scale).astype(dtype), 1)
