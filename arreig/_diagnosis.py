@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from math import floor, log10
+from math import floor, inf, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._array_api import relative_tolerance, roundoff
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROWS = 20
+_ILL = 0.25  # u to this power: condition numbers above it are no accident of the choice of vectors
 _INFINITE = 1e25  # condition numbers are cut off at u^-2
 _BLUE = "#cfe3f1"
 _NAMED = 6  # eigenvalues that a sentence lists
@@ -122,7 +123,9 @@ class Diagnosis:
     def sensitivity(self) -> float:
         """By how much, relatively, rounding of A itself may change gradients: ``u |A|_F kappa/separation`` at most."""
         norm, _, _ = self._numbers
-        return roundoff(self.eigenvalues) * max((r.kappa * norm / r.separation for r in self._rows), default=0.0)
+        return roundoff(self.eigenvalues) * max(
+            (r.kappa * norm / (r.separation if r.separation < inf else r.gap or inf) for r in self._rows), default=0.0
+        )
 
     @property
     def safe(self) -> bool:
@@ -142,7 +145,9 @@ class Diagnosis:
         norm, departure, hermitian = self._numbers
         rows, parts = self._rows, []
         bad = [j for j, row in enumerate(rows) if row.defective]
-        whole = [group for group in self.groups if not set(group) & set(bad)]
+        ill = roundoff(self.eigenvalues) ** -_ILL
+        near = [group for group in self.groups if not set(group) & set(bad) and rows[group[0]].kappa > ill]
+        whole = [group for group in self.groups if not set(group) & set(bad) and group not in near]
         ties = [j for j, row in enumerate(rows) if row.tied]
         normality = "normal" if departure == 0 else f"{departure:.2g} from normal (of 1)"
         kappa = max((row.kappa for row in rows), default=1.0)
@@ -173,6 +178,14 @@ class Diagnosis:
                 f"depends on a cluster by its space and its mean eigenvalue degeneracy='mask', spectral_projector or "
                 f"invariant_subspace."
             )
+        if near:
+            named = "; ".join(map(self._named, near[:_NAMED])) + " and more" * (len(near) > _NAMED)
+            parts.append(
+                f"NOT SAFE: {named} are so ill conditioned that rounding cannot tell them apart: the matrix is nearly defective, "
+                f"or badly scaled. gV on them, or gw that tells them apart, raises a DegenerateEigenvaluesError. Scale the "
+                f"matrix, if its rows and columns differ much in size, or take losses on their space by spectral_projector or "
+                f"invariant_subspace."
+            )
         if ties:
             parts.append(
                 f"NOT SAFE: in the eigenvectors of {self._named(ties)} two components share the largest modulus, and the default "
@@ -180,7 +193,7 @@ class Diagnosis:
                 f"others with gauge=Component(m) or Functional(z), whose condition no other component can take over."
             )
         if self._sensitive and not bad:
-            worst = max(rows, key=lambda r: r.kappa / r.separation)
+            worst = max(rows, key=lambda r: r.kappa / (r.separation if r.separation < inf else r.gap or inf))
             parts.append(
                 f"NOT SAFE: sensitive. Rounding, of A in its last digit and in its decomposition, may change gradients by "
                 f"{self.sensitivity:.1g} of their size, so that about {_digits(self.sensitivity)} digits are to be relied upon. "

@@ -219,7 +219,10 @@ def matrix_function(
     hermitian = _inputs.switch("hermitian", hermitian)
     for name, function in (("f", f), ("df", df)):
         probe = torch.ones(1, dtype=A.dtype if hermitian else A.dtype.to_complex(), device=A.device)
-        if callable(function) and _inputs.tracked(function(probe.real if hermitian else probe)):
+        y = function(probe.real if hermitian else probe) if callable(function) else None
+        if isinstance(y, Tensor) and torch._C._functorch.is_batchedtensor(y):
+            raise InputTypeError(f"{name} contains a tensor that vmap maps: call it for each value, or put it into A")
+        if isinstance(y, Tensor) and _inputs.tracked(y):
             raise InputTypeError(
                 f"{name} contains a tensor that is tracked for differentiation, and its gradient would be lost: detach() it, or "
                 f"put it into A"

@@ -116,6 +116,8 @@ def test_refusals() -> None:
         arreig_torch.matrix_function(A, lambda z: torch.exp(t * z), lambda z: t * torch.exp(t * z))
     with pytest.raises(arreig.InputTypeError, match="df contains a tensor that is tracked"):
         arreig_torch.matrix_function(A, torch.exp, lambda z: t / t * torch.exp(z))
+    with pytest.raises(arreig.InputTypeError, match="f contains a tensor that vmap maps"):
+        vmap(lambda t: arreig_torch.matrix_function(A.detach(), lambda z: torch.exp(t * z), torch.exp))(torch.ones(2))
     with pytest.raises(arreig.InputTypeError, match="f must be a function"):
         arreig_torch.matrix_function(A, None, torch.exp)
     with pytest.raises(arreig.DefectiveMatrixError, match="is numerically defective"):
