@@ -8,6 +8,7 @@ from ._decompositions.eig import EigLeftResult, EigResult, eig, eig_jvp, eig_vjp
 from ._decompositions.eigh import EighResult, eigh, eigh_jvp, eigh_vjp, eigvalsh, eigvalsh_jvp, eigvalsh_vjp
 from ._decompositions.eigvals import eigvals, eigvals_jvp, eigvals_vjp
 from ._decompositions.function import matrix_function, matrix_function_jvp, matrix_function_vjp
+from ._decompositions.roots import logm, logm_jvp, logm_vjp, sqrtm, sqrtm_jvp, sqrtm_vjp
 from ._decompositions.subspace import (
     invariant_subspace,
     invariant_subspace_jvp,
@@ -79,10 +80,16 @@ __all__ = [
     "invariant_subspace",
     "invariant_subspace_jvp",
     "invariant_subspace_vjp",
+    "logm",
+    "logm_jvp",
+    "logm_vjp",
     "matrix_function",
     "matrix_function_jvp",
     "matrix_function_vjp",
     "spectral_projector",
     "spectral_projector_jvp",
     "spectral_projector_vjp",
+    "sqrtm",
+    "sqrtm_jvp",
+    "sqrtm_vjp",
 ]

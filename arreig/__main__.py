@@ -38,8 +38,10 @@ def _read(path: Path, name: str | None) -> Any:
         return np.load(path, allow_pickle=False)
     if kind == ".npz":
         with np.load(path, allow_pickle=False) as file:
-            if set(file.files) >= _SPARSE:
+            if name is None and set(file.files) >= _SPARSE:
                 return scipy.sparse.load_npz(path).toarray()
+            if not file.files:
+                raise ValueError("it has no array")
             if name is None and len(file.files) != 1:
                 raise ValueError(f"it has the arrays {', '.join(file.files)}: choose one with --array")
             if name is not None and name not in file.files:

@@ -5,7 +5,7 @@ Every function stands for itself with its ``_vjp`` and ``_jvp``.
 
 from typing import NamedTuple
 
-GENERAL = ("eig", "eigvals", "matrix_function")
+GENERAL = ("eig", "eigvals", "matrix_function", "sqrtm", "logm")
 HERMITIAN = ("eigh", "eigvalsh")
 SUBSPACES = ("spectral_projector", "invariant_subspace")
 FUNCTIONS = (*GENERAL, *HERMITIAN, *SUBSPACES)

@@ -24,6 +24,7 @@ from ._errors import InputError
 from ._types import Array
 
 _EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
+ILL = 0.25  # a condition number above u to minus this power is more than an accident of the choice of vectors
 _SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
 # The estimate was seen to be within a factor of 10 of the error as long as that is small (Grcar, triangular, random matrices,
 # both precisions), and 3e-3 or more where it is not.

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._array_api import relative_tolerance, roundoff
 from ._backends import backend_for
-from ._degeneracy import positive
+from ._degeneracy import ILL, positive
 from ._types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROWS = 20
-_ILL = 0.25  # u to this power: condition numbers above it are no accident of the choice of vectors
 _INFINITE = 1e25  # condition numbers are cut off at u^-2
 _BLUE = "#cfe3f1"
 _NAMED = 6  # eigenvalues that a sentence lists
@@ -32,6 +31,11 @@ class _Row(NamedTuple):
     error: float
     cluster: float
     defective: float
+
+    @property
+    def room(self) -> float:
+        """Distance to the next eigenvalue outside the cluster; where that holds all, to the next one."""
+        return self.separation if self.separation < inf else self.gap
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +128,7 @@ class Diagnosis:
         """By how much, relatively, rounding of A itself may change gradients: ``u |A|_F kappa/separation`` at most."""
         norm, _, _ = self._numbers
         return roundoff(self.eigenvalues) * max(
-            (r.kappa * norm / (r.separation if r.separation < inf else r.gap or inf) for r in self._rows), default=0.0
+            (r.kappa * norm / r.room for r in self._rows if r.room > 0), default=0.0
         )
 
     @property
@@ -145,7 +149,7 @@ class Diagnosis:
         norm, departure, hermitian = self._numbers
         rows, parts = self._rows, []
         bad = [j for j, row in enumerate(rows) if row.defective]
-        ill = roundoff(self.eigenvalues) ** -_ILL
+        ill = roundoff(self.eigenvalues) ** -ILL
         near = [group for group in self.groups if not set(group) & set(bad) and rows[group[0]].kappa > ill]
         whole = [group for group in self.groups if not set(group) & set(bad) and group not in near]
         ties = [j for j, row in enumerate(rows) if row.tied]
@@ -169,22 +173,20 @@ class Diagnosis:
                 f"which are exact here: the sum of its eigenvalues is tr(A P)."
             )
         if whole:
-            named = "; ".join(map(self._named, whole[:_NAMED])) + " and more" * (len(whole) > _NAMED)
             others = ", and gV of the other eigenvectors" * (not bad)
             parts.append(
-                f"NOT SAFE: {named} are repeated, with all their eigenvectors. Single ones have no derivative: gV on them, or gw "
-                f"that tells them apart, raises a DegenerateEigenvaluesError. Safe are gw that is equal on each cluster{others}. "
-                f"For a loss that is a smooth function of the matrix use degeneracy='split', or matrix_function; for one that "
-                f"depends on a cluster by its space and its mean eigenvalue degeneracy='mask', spectral_projector or "
-                f"invariant_subspace."
+                f"NOT SAFE: {self._listed(whole)} are repeated, with all their eigenvectors. Single ones have no derivative: gV "
+                f"on them, or gw that tells them apart, raises a DegenerateEigenvaluesError. Safe are gw that is equal on each "
+                f"cluster{others}. For a loss that is a smooth function of the matrix use degeneracy='split', or "
+                f"matrix_function; for one that depends on a cluster by its space and its mean eigenvalue degeneracy='mask', "
+                f"spectral_projector or invariant_subspace."
             )
         if near:
-            named = "; ".join(map(self._named, near[:_NAMED])) + " and more" * (len(near) > _NAMED)
             parts.append(
-                f"NOT SAFE: {named} are so ill conditioned that rounding cannot tell them apart: the matrix is nearly defective, "
-                f"or badly scaled. gV on them, or gw that tells them apart, raises a DegenerateEigenvaluesError. Scale the "
-                f"matrix, if its rows and columns differ much in size, or take losses on their space by spectral_projector or "
-                f"invariant_subspace."
+                f"NOT SAFE: {self._listed(near)} are so ill conditioned that rounding cannot tell them apart: the matrix is "
+                f"nearly defective, or badly scaled. gV on them, or gw that tells them apart, raises a "
+                f"DegenerateEigenvaluesError. Scale the matrix, if its rows and columns differ much in size, or take losses on "
+                f"their space by spectral_projector or invariant_subspace."
             )
         if ties:
             parts.append(
@@ -193,11 +195,11 @@ class Diagnosis:
                 f"others with gauge=Component(m) or Functional(z), whose condition no other component can take over."
             )
         if self._sensitive and not bad:
-            worst = max(rows, key=lambda r: r.kappa / (r.separation if r.separation < inf else r.gap or inf))
+            worst = max((r for r in rows if r.room > 0), key=lambda r: r.kappa / r.room)
             parts.append(
                 f"NOT SAFE: sensitive. Rounding, of A in its last digit and in its decomposition, may change gradients by "
                 f"{self.sensitivity:.1g} of their size, so that about {_digits(self.sensitivity)} digits are to be relied upon. "
-                f"The worst is w = {_short(worst.w)}, of condition number {_short(worst.kappa)}, {_short(worst.separation)} from "
+                f"The worst is w = {_short(worst.w)}, of condition number {_short(worst.kappa)}, {_short(worst.room)} from "
                 f"the next; a change of A by about {_short(worst.distance)} makes two meet in a Jordan block. Take losses on the "
                 f"space of such a group by spectral_projector or invariant_subspace."
             )
@@ -208,6 +210,9 @@ class Diagnosis:
     def _named(self, group: list[int]) -> str:
         named = ", ".join(f"w[{j}] = {_short(self._rows[j].w)}" for j in group[:_NAMED])
         return named + f" and {len(group) - _NAMED} more" * (len(group) > _NAMED)
+
+    def _listed(self, groups: list[list[int]]) -> str:
+        return "; ".join(map(self._named, groups[:_NAMED])) + " and more" * (len(groups) > _NAMED)
 
     def __repr__(self) -> str:
         n = len(self._rows)
@@ -277,6 +282,8 @@ class Diagnosis:
 
         Raises
         ------
+        InputError
+            `perturbation` is not a positive finite number.
         ImportError
             matplotlib is not installed.
         """
@@ -291,9 +298,8 @@ class Diagnosis:
                 (row.w.real, row.w.imag),
                 f"moved by a change of A of {perturbation:g} |A|" if j == 0 else None,
             )
-            ax.add_patch(
-                Circle(centre, radius, facecolor=_BLUE, edgecolor="none", zorder=1, label=label)
-            )  # one flat area
+            # without edges, so that overlapping discs make one flat area
+            ax.add_patch(Circle(centre, radius, facecolor=_BLUE, edgecolor="none", zorder=1, label=label))
             ax.add_patch(Circle(centre, radius, fill=False, edgecolor="#0072b2", linewidth=0.4, zorder=2))
         grouped = {j for group in self.groups for j in group}
         kinds = (

@@ -31,14 +31,14 @@ def write(path: Path, A: Any) -> None:
         np.save(path, A)
 
 
-@pytest.mark.parametrize("name", ["A.npy", "A.npz", "A.mtx", "A.mtx.gz"])
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    ("name", "sparse"),
+    [("A.npy", False), *((name, sparse) for name in ("A.npz", "A.mtx", "A.mtx.gz") for sparse in (False, True))],
+)
 @pytest.mark.parametrize(("matrix", "code"), [(SAFE, 0), (np.eye(3), 1)], ids=["safe", "not safe"])
 def test_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, sparse: bool, matrix: Any, code: int
 ) -> None:
-    if sparse and name == "A.npy":
-        pytest.skip("a sparse matrix is no array in an npy file")
     path = tmp_path / name
     write(path, scipy.sparse.csr_array(matrix) if sparse else matrix)
     assert main(["diagnose", str(path)]) == code
@@ -66,6 +66,9 @@ def test_one_of_several_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert main(["diagnose", path]) == 2
     assert "it has the arrays one, two: choose one with --array" in capsys.readouterr().err
+    np.savez(str(tmp_path / "none.npz"))
+    assert main(["diagnose", str(tmp_path / "none.npz")]) == 2
+    assert "none.npz: it has no array" in capsys.readouterr().err
     assert main(["diagnose", path, "--array", "three"]) == 2
     assert "it has no array three, but one, two" in capsys.readouterr().err
 

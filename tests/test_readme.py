@@ -10,6 +10,7 @@ import pytest
 import arreig
 from arreig._capabilities import markdown
 from arreig.testing import directional_difference, finite_differences, host
+from benchmarks.matrices import near_defective
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -58,9 +59,20 @@ def test_the_example_of_subspaces_and_functions() -> None:
 
     np.testing.assert_allclose(names["P"], np.diag([1.0, 1, 1, 0, 0, 0]), atol=1e-15)
     expected = finite_differences(loss, A)
-    np.testing.assert_allclose(names["gA"], expected, atol=1e-10 * np.abs(expected).max())
+    np.testing.assert_allclose(names["gA"], expected, atol=1e-11 * np.abs(expected).max())
     np.testing.assert_allclose(names["Q"] @ names["Q"].T, np.eye(6) - names["P"], atol=1e-14)
     np.testing.assert_allclose(names["gS"], np.eye(3) / 2, atol=1e-15)
+    np.testing.assert_allclose(names["gT"], np.eye(3) / np.cosh(1) ** 2, atol=1e-15)
+
+
+def test_the_diagnosis_is_what_it_prints() -> None:
+    """But for the digits, of which rounding decides the last ones."""
+
+    def words(text: str) -> str:
+        return " ".join(re.sub(r"[\d.]+(e[-+]?\d+)?", "#", text).split())
+
+    shown = README.split("$ python -m arreig diagnose")[1].split("```")[0]
+    assert words(arreig.diagnose(near_defective(20, 1e-6)).verdict) in words(shown)
 
 
 def test_the_table_of_libraries() -> None:

@@ -41,7 +41,7 @@ except ImportError as error:
 from arreig._types import EigPair, EigTriple
 
 from ._functions import diagnose, eig, eigh, eigvals, eigvalsh
-from ._matrix_function import matrix_function
+from ._matrix_function import logm, matrix_function, sqrtm
 from ._subspace import invariant_subspace, spectral_projector
 
 __all__ = [
@@ -53,6 +53,8 @@ __all__ = [
     "eigvals",
     "eigvalsh",
     "invariant_subspace",
+    "logm",
     "matrix_function",
     "spectral_projector",
+    "sqrtm",
 ]

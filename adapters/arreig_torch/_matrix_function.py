@@ -14,6 +14,7 @@ from torch.autograd import Function, forward_ad
 from arreig import ArreigError, InputTypeError
 from arreig._decompositions import _inputs
 from arreig._decompositions._function import MatrixFunction, ScalarFunction
+from arreig._decompositions.roots import LOG, SQRT
 
 from ._modes import Tensor, Tensors, admit, eager, full_precision
 from ._subspace import to_front
@@ -171,6 +172,24 @@ def _derivative(
     return derivative
 
 
+def _value(A: Tensor, f: ScalarFunction, df: ScalarFunction, hermitian: bool, check: bool) -> Tensor:
+    A = admit(A)
+    hermitian = _inputs.switch("hermitian", hermitian)
+    for name, function in (("f", f), ("df", df)):
+        probe = torch.ones(1, dtype=A.dtype if hermitian else A.dtype.to_complex(), device=A.device)
+        y = function(probe.real if hermitian else probe) if callable(function) else None
+        if isinstance(y, Tensor) and torch._C._functorch.is_batchedtensor(y):
+            raise InputTypeError(f"{name} contains a tensor that vmap maps: call it for each value, or put it into A")
+        if isinstance(y, Tensor) and _inputs.tracked(y):
+            raise InputTypeError(
+                f"{name} contains a tensor that is tracked for differentiation, and its gradient would be lost: detach() it, or "
+                f"put it into A"
+            )
+    with full_precision(A):
+        out: Tensor = Value.apply(A, FunctionProblem(f, df, hermitian, check))[0]  # type: ignore[no-untyped-call]
+    return out
+
+
 @eager
 def matrix_function(
     A: Tensor, f: ScalarFunction, df: ScalarFunction, /, *, hermitian: bool = False, check: bool = True
@@ -215,18 +234,56 @@ def matrix_function(
     tensor([[0.0000, 0.2500],
             [0.2500, 0.0000]], dtype=torch.float64)
     """
-    A = admit(A)
-    hermitian = _inputs.switch("hermitian", hermitian)
-    for name, function in (("f", f), ("df", df)):
-        probe = torch.ones(1, dtype=A.dtype if hermitian else A.dtype.to_complex(), device=A.device)
-        y = function(probe.real if hermitian else probe) if callable(function) else None
-        if isinstance(y, Tensor) and torch._C._functorch.is_batchedtensor(y):
-            raise InputTypeError(f"{name} contains a tensor that vmap maps: call it for each value, or put it into A")
-        if isinstance(y, Tensor) and _inputs.tracked(y):
-            raise InputTypeError(
-                f"{name} contains a tensor that is tracked for differentiation, and its gradient would be lost: detach() it, or "
-                f"put it into A"
-            )
-    with full_precision(A):
-        out: Tensor = Value.apply(A, FunctionProblem(f, df, hermitian, check))[0]  # type: ignore[no-untyped-call]
-    return out
+    return _value(A, f, df, hermitian, check)
+
+
+@eager
+def sqrtm(A: Tensor, /, *, hermitian: bool = False, check: bool = True) -> Tensor:
+    """Principal square root of a matrix, for torch to differentiate twice, also at repeated eigenvalues.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+        As for `arreig_torch.matrix_function`.
+    hermitian, check : bool
+        As for `arreig.sqrtm`.
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+        As `arreig.sqrtm`.
+
+    Raises
+    ------
+    InputError, NonFiniteError, DefectiveMatrixError, LostPrecisionError
+        As for `arreig.sqrtm` and its derivatives.
+    ArreigError
+        A third derivative.
+    """
+    return _value(A, *SQRT, hermitian, check)
+
+
+@eager
+def logm(A: Tensor, /, *, hermitian: bool = False, check: bool = True) -> Tensor:
+    """Principal logarithm of a matrix, for torch to differentiate twice, also at repeated eigenvalues.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+        As for `arreig_torch.matrix_function`.
+    hermitian, check : bool
+        As for `arreig.logm`.
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+        As `arreig.logm`.
+
+    Raises
+    ------
+    InputError, NonFiniteError, DefectiveMatrixError, LostPrecisionError
+        As for `arreig.logm` and its derivatives.
+    ArreigError
+        A third derivative.
+    """
+    return _value(A, *LOG, hermitian, check)

@@ -29,7 +29,7 @@ class Selection:
     def decompose(self, A: Tensor) -> Tensors:
         """P or Q, and the ordered Schur form."""
         system, flags = SpectralSubspace.of(A, self.select, self.sort, self.check)
-        out: Tensor = system.projector if self.projector else system.basis
+        out: Tensor = system.P if self.projector else system.basis
         return (*system.settle((out.clone(),), flags), system.T, system.U, system.count)
 
     def again(self, A: Tensor, out: Tensor, T: Tensor, U: Tensor, count: Tensor) -> SpectralSubspace:

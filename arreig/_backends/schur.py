@@ -68,10 +68,7 @@ def reorder(T: Host, Q: Host, selected: Host, *, keep_dtype: bool = False) -> tu
         (trsen,) = get_lapack_funcs(("trsen",), dtype=T.dtype)
         for i in np.ndindex(T.shape[:-2]):
             chosen, n = selected[i].astype(np.int32), T.shape[-1]
-            m = int(chosen.sum())
-            work = (
-                {"lwork": max(1, n, 2 * n * n), "liwork": max(1, n * n)} if not np.iscomplexobj(T) else {"lwork": n * n}
-            )
+            work = {"lwork": 2 * n * n} if np.iscomplexobj(T) else {"lwork": 2 * n * n, "liwork": n * n}
             unit = _unit(T[i])
             out_T[i], out_Q[i], *_, m, _, sep, info = trsen(chosen, T[i] / unit, Q[i], job=b"B", **work)
             out_T[i] *= unit

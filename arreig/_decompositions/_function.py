@@ -19,7 +19,7 @@ from .._array_api import (
     roundoff,
 )
 from .._backends import Backend, backend_for
-from .._degeneracy import gaps, numerically_singular
+from .._degeneracy import ILL, gaps, numerically_singular
 from .._errors import InputTypeError
 from .._rules import function as rules
 from .._rules.eigh import hermitian_part
@@ -32,10 +32,9 @@ from ._system import Options, resolve
 
 ScalarFunction: TypeAlias = Callable[[Array], Array]
 
-# Above u^-1/4 the condition number of a repeated eigenvalue, within this many u |A|, may be the solver's choice of its vectors,
+# Above u^-ILL the condition number of a repeated eigenvalue, within this many u |A|, may be the solver's choice of its vectors,
 # and others are tried. At a Jordan block those have u^-1/2 at least, and are not accepted in place of missing ones. Where only
 # simple eigenvalues are ill conditioned they are not tried: moving A, by however little, would move those.
-_ILL = 0.25
 _REPEATED = 20.0
 _FAR = 0.1  # of the largest eigenvalue: farther df is not asked for
 
@@ -45,9 +44,10 @@ class MatrixFunction:
     """A decomposed A, and f and df at its eigenvalues."""
 
     system: GeneralEigensystem | HermitianEigensystem
+    f: ScalarFunction  # checked
+    df: ScalarFunction  # checked, and of the dtype of dfw
     fw: Array  # (..., n), complex but for real functions of Hermitian matrices
     dfw: Array
-    df: ScalarFunction  # checked, and of the dtype of dfw
     shift: Array | None = None  # (..., n) errors of w, if they are not those of a solver
 
     @classmethod
@@ -59,25 +59,24 @@ class MatrixFunction:
             system, flags = HermitianEigensystem.of(A, gauge="phase-free", check=check, vectors=False)
         else:
             system, flags, shift = _decomposed(A, check)
-        w, f = system.w, _elementwise("f", f)
         function = replace(cls._on(system, f, df, flags), shift=shift)
-        wrong = rules.not_the_derivative(f, function.df, function.fw, function.dfw, w, system.size)
-        return function, [*flags, _reports.not_the_derivative(wrong, "f", w, function.dfw)]
+        wrong = rules.not_the_derivative(function.f, function.df, function.fw, function.dfw, system.w, system.size)
+        return function, [*flags, _reports.not_the_derivative(wrong, "f", system.w, function.dfw)]
 
     @classmethod
     def _on(cls, system: "GeneralEigensystem | HermitianEigensystem", f: object, df: object, flags: list[Flag]) -> Self:
-        w, xp = system.w, namespace(system.w)
-        values = []
-        for name, function in (("f", f := _elementwise("f", f)), ("df", df := _elementwise("df", df))):
+        w, f, df = system.w, _elementwise("f", f), _elementwise("df", df)
+
+        def at_eigenvalues(name: str, function: ScalarFunction) -> Array:
             y = function(w)
             flags.append(_reports.not_finite_at(name, y, w))
-            values.append(
-                xp.where(xp.isfinite(y), y, 0.0)
-            )  # a copy: the function may write the next result to the same place
-        fw, dfw = values
+            xp = namespace(y)
+            return xp.where(xp.isfinite(y), y, 0.0)  # a copy: the next result may be written to the same place
+
+        fw, dfw = at_eigenvalues("f", f), at_eigenvalues("df", df)
         if is_complex(fw) or is_complex(dfw):
             fw, dfw, df = promote_complex(fw), promote_complex(dfw), _complex(df)
-        return cls(system, fw, dfw, df)
+        return cls(system, f, df, fw, dfw)
 
     @classmethod
     def again(cls, A: Array, w: Array, V: Array, f: object, df: object, *, hermitian: bool, check: bool) -> Self:
@@ -221,7 +220,7 @@ def _independent(A: Array, options: Options, backend: Backend) -> tuple[Array, A
         close = xp.abs(gaps(w)) <= _REPEATED * roundoff(kappa) * size[..., None, None]
         counts = xp.any(close & ~on_diagonal(close), axis=-1) | second
         singular = numerically_singular(kappa)
-        bad = largest(xp.where(counts & (kappa > roundoff(kappa) ** -_ILL), kappa, 0.0), -1)[..., 0]
+        bad = largest(xp.where(counts & (kappa > roundoff(kappa) ** -ILL), kappa, 0.0), -1)[..., 0]
         bad = xp.where(xp.any(singular & counts, axis=-1), xp.inf, bad)
         return (w, V, singular, kappa, 0 * size + float(second)), bad
 

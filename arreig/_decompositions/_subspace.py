@@ -76,7 +76,7 @@ class SpectralSubspace:
     T: Array  # (..., n, n)
     U: Array  # (..., n, n) A = U T U^H
     count: Array  # (...) int32, how many are selected
-    P: Array | None  # (..., n, n) spectral projector
+    P: Array  # (..., n, n) spectral projector; None where only Q is differentiated
     Q: Array | None  # (..., n, m) leading columns of U, if m is one for all and known
     check: bool
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
@@ -113,11 +113,6 @@ class SpectralSubspace:
         if not (check and readable(flags)):
             system = replace(system, failed=failed(flags))
         return system, flags
-
-    @property
-    def projector(self) -> Array:
-        """P."""
-        return self.P
 
     @property
     def basis(self) -> Array:

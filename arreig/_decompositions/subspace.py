@@ -72,7 +72,7 @@ def spectral_projector(A: Array, select: Select, /, *, sort: CountOrder = None, 
            [ 0.      ,  0.      ,  0.      ]])
     """
     system, flags = SpectralSubspace.of(A, select, sort, check)
-    return system.settle((system.projector,), flags)[0]
+    return system.settle((system.P,), flags)[0]
 
 
 def spectral_projector_vjp(

@@ -61,6 +61,26 @@ def test_hermitian(name: str, kind: str) -> None:
     assert gradgradcheck(f, A, check_fwd_over_rev=True)
 
 
+@pytest.mark.parametrize("name", ["identity", "repeated", "complex"])
+def test_sqrtm_and_logm(name: str) -> None:
+    """Derivatives of both orders at repeated eigenvalues, and those of their definitions, R R = A and expm(L) = A."""
+    A = MATRICES[name].clone().requires_grad_()
+    for f in (arreig_torch.sqrtm, arreig_torch.logm):
+        assert gradcheck(f, A, check_forward_ad=True, fast_mode=True)
+        assert gradgradcheck(f, A, check_fwd_over_rev=True, fast_mode=True)
+    own = A.detach().to(torch.complex128)
+
+    def identity(A: torch.Tensor) -> torch.Tensor:
+        R, L = arreig_torch.sqrtm(A), arreig_torch.logm(A)
+        return (C * (R @ R)).real.sum() + (C * torch.linalg.matrix_exp(L)).real.sum()
+
+    torch.testing.assert_close(grad(identity)(own), 2 * C.to(own.dtype), rtol=1e-11, atol=1e-11)
+    S = (A + A.mH).detach().requires_grad_()
+    for f in (arreig_torch.sqrtm, arreig_torch.logm):
+        assert gradcheck(lambda A, f=f: f((A + A.mH) / 2, hermitian=True), S, check_forward_ad=True)
+        assert gradgradcheck(lambda A, f=f: f((A + A.mH) / 2, hermitian=True), S, check_fwd_over_rev=True)
+
+
 def loss(A: torch.Tensor, pair: Pair = EXP) -> torch.Tensor:
     return (C * arreig_torch.matrix_function(A, *pair).real).sum()
 

@@ -36,21 +36,34 @@ FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
+def upper(w: torch.Tensor) -> torch.Tensor:
+    return w.imag > 0.1
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("select", [large, 2, lambda w: w.imag > 0.1], ids=["function", "count", "parted"])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "select", "expected"),
+    [
+        (torch.float64, large, torch.float64),
+        (torch.float64, 2, torch.float64),
+        (torch.float64, upper, torch.complex128),  # it parts a conjugate pair
+        (torch.complex128, large, torch.complex128),
+        (torch.complex128, 2, torch.complex128),
+    ],
+    ids=["function", "count", "parted", "complex, function", "complex, count"],
+)
 @pytest.mark.parametrize("batch", [(), (2,)], ids=str)
-def test_gradcheck(batch: tuple[int, ...], dtype: torch.dtype, select: Any, function: str) -> None:
+def test_gradcheck(
+    batch: tuple[int, ...], dtype: torch.dtype, select: Any, expected: torch.dtype, function: str
+) -> None:
     A = matrix(*batch, dtype=dtype).requires_grad_()
-    if not callable(select) or select is large or dtype == torch.float64:
 
-        def f(A: torch.Tensor) -> torch.Tensor:
-            return FUNCTIONS[function](A, select)
+    def f(A: torch.Tensor) -> torch.Tensor:
+        return FUNCTIONS[function](A, select)
 
-        expected = torch.complex128 if callable(select) and select is not large else dtype
-        assert f(A).dtype == expected
-        assert gradcheck(f, A, check_forward_ad=True, check_undefined_grad=True)
-        assert gradgradcheck(f, A, check_fwd_over_rev=True)
+    assert f(A).dtype == expected
+    assert gradcheck(f, A, check_forward_ad=True, check_undefined_grad=True)
+    assert gradgradcheck(f, A, check_fwd_over_rev=True)
 
 
 def jordan() -> np.ndarray[Any, Any]:

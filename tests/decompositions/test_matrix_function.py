@@ -209,6 +209,45 @@ def test_square_root_at_the_identity() -> None:
     assert A.grad.isnan().any()
 
 
+@pytest.mark.parametrize(("lib", "batch"), CASES, indirect=["lib"])
+@pytest.mark.parametrize("hermitian", [False, True])
+@pytest.mark.parametrize("name", ["sqrtm", "logm"])
+def test_sqrtm_and_logm(lib: Any, dtype: str, batch: tuple[int, ...], hermitian: bool, name: str) -> None:
+    """SciPy's values; the adjoint identity; the gradient at a repeated eigenvalue, where both are known: dA/2, and dA."""
+    rng = np.random.default_rng(0)
+    a, options = matrices(batch, dtype, hermitian=hermitian), {"hermitian": hermitian}
+    function, vjp, jvp = (getattr(arreig, name + suffix) for suffix in ("", "_vjp", "_jvp"))
+    A = lib.array(a)
+    F = function(A, **options)
+    flat = [getattr(scipy.linalg, name)(x.astype(complex)) for x in a.reshape(-1, N, N)]
+    np.testing.assert_allclose(host(F), np.stack(flat).reshape(a.shape), atol=20 * LIMIT[dtype])
+    dA, gF = random(rng, a.shape, dtype), random(rng, a.shape, str(host(F).dtype))
+    dA = dA + np.conj(dA).mT if hermitian else dA
+    dF = jvp(A, lib.array(dA), **options)
+    gA = vjp(A, lib.array(gF, str(F.dtype).split(".")[-1]), **options)
+    assert (gA.dtype, gA.device) == (A.dtype, A.device)
+    assert adjoint_defect([(gF, dF)], [(gA, dA)]) < LIMIT[dtype]
+    eye = lib.array(np.broadcast_to(np.eye(N), a.shape), dtype)
+    expected = dA / 2 if name == "sqrtm" else dA
+    np.testing.assert_allclose(host(jvp(eye, lib.array(dA), **options)), expected, atol=LIMIT[dtype])
+
+
+@pytest.mark.parametrize("name", ["sqrtm", "logm"])
+def test_sqrtm_and_logm_where_they_do_not_exist(name: str) -> None:
+    """Named without a warning of NumPy's; on the cut a general matrix has a value, a Hermitian one has to be positive."""
+    function, vjp = getattr(arreig, name), getattr(arreig, name + "_vjp")
+    for hermitian in (False, True):
+        with pytest.raises(arreig.NonFiniteError, match="must be finite at the eigenvalues of A, but at w"):
+            function(np.diag([1.0, 0.0]), hermitian=hermitian)
+    for call in (function, lambda A, **options: vjp(A, A, **options)):
+        with pytest.raises(arreig.NonFiniteError, match=r"f must be finite.*= -1 it is nan"):
+            call(np.diag([1.0, -1.0]), hermitian=True)
+    expected = {"sqrtm": np.diag([1, 1j]), "logm": np.diag([0, np.pi * 1j])}[name]
+    np.testing.assert_allclose(function(np.diag([1.0, -1.0])), expected, atol=1e-15)
+    with pytest.raises(arreig.DefectiveMatrixError, match="numerically defective"):
+        function(J0)
+
+
 def test_small_eigenvalues_keep_their_digits() -> None:
     """sqrt and log of {1, 2, 3}e-10 beside 1, where every fixed step between eigenvalues would be too long."""
     w = np.array([1e-10, 2e-10, 3e-10, 1.0])
