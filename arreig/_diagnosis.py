@@ -304,7 +304,7 @@ class Diagnosis:
         grouped = {j for group in self.groups for j in group}
         kinds = (
             ("simple", "o", "black", [j for j, row in enumerate(rows) if j not in grouped and not row.defective]),
-            ("repeated", "s", "#b04600", [j for j in sorted(grouped) if not rows[j].defective]),
+            ("numerically equal", "s", "#b04600", [j for j in sorted(grouped) if not rows[j].defective]),
             ("defective", "X", "#b0307c", [j for j, row in enumerate(rows) if row.defective]),
         )
         for label, marker, colour, chosen in kinds:

@@ -190,7 +190,7 @@ def test_the_picture() -> None:
     np.testing.assert_allclose([c.get_radius() for c in circles][2], by_first_order[2])
     assert [text.get_text() for text in ax.texts] == ["\N{MULTIPLICATION SIGN}2"]
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["moved by a change of A of 0.01 |A|", "simple", "repeated"]
+    assert labels == ["moved by a change of A of 0.01 |A|", "simple", "numerically equal"]
     jordan = arreig.diagnose(np.eye(3) + np.eye(3, k=1)).plot(perturbation=1e-3)
     np.testing.assert_allclose(jordan.patches[0].get_radius(), 5**0.5 * 0.1)
     own = Figure().subplots()
