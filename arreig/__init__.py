@@ -3,9 +3,12 @@
 ``res = arreig.eig(A)`` decomposes, ``res.vjp(gV, gw)`` takes a gradient through it, ``arreig.eig_vjp(A, gV)`` does both.
 """
 
+from ._decompositions._factors import GradientFactors
 from ._decompositions.diagnose import diagnose
 from ._decompositions.eig import EigLeftResult, EigResult, eig, eig_jvp, eig_vjp
 from ._decompositions.eigh import EighResult, eigh, eigh_jvp, eigh_vjp, eigvalsh, eigvalsh_jvp, eigvalsh_vjp
+from ._decompositions.eigs import EigsResult, eigs, eigs_jvp, eigs_vjp
+from ._decompositions.eigsh import eigsh, eigsh_jvp, eigsh_vjp
 from ._decompositions.eigvals import eigvals, eigvals_jvp, eigvals_vjp
 from ._decompositions.function import matrix_function, matrix_function_jvp, matrix_function_vjp
 from ._decompositions.roots import logm, logm_jvp, logm_vjp, sqrtm, sqrtm_jvp, sqrtm_vjp
@@ -21,8 +24,10 @@ from ._degeneracy import Broaden
 from ._diagnosis import Diagnosis
 from ._errors import (
     ArreigError,
+    ConvergenceError,
     DefectiveMatrixError,
     DegenerateEigenvaluesError,
+    DenseSolverWarning,
     EigensystemError,
     GaugeDependentLossError,
     GaugeError,
@@ -44,17 +49,21 @@ __all__ = [
     "ArreigError",
     "Broaden",
     "Component",
+    "ConvergenceError",
     "DefectiveMatrixError",
     "DegenerateEigenvaluesError",
+    "DenseSolverWarning",
     "Diagnosis",
     "EigLeftResult",
     "EigResult",
     "EigensystemError",
     "EighResult",
+    "EigsResult",
     "Functional",
     "GaugeDependentLossError",
     "GaugeError",
     "GaugeTieWarning",
+    "GradientFactors",
     "HostTransferWarning",
     "InputError",
     "InputTypeError",
@@ -71,6 +80,12 @@ __all__ = [
     "eigh",
     "eigh_jvp",
     "eigh_vjp",
+    "eigs",
+    "eigs_jvp",
+    "eigs_vjp",
+    "eigsh",
+    "eigsh_jvp",
+    "eigsh_vjp",
     "eigvals",
     "eigvals_jvp",
     "eigvals_vjp",

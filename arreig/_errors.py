@@ -3,6 +3,7 @@
 import sys
 import warnings
 from types import FrameType
+from typing import Any
 
 
 class ArreigError(ValueError):
@@ -45,6 +46,24 @@ class SpectrumNotSeparatedError(ArreigError):
     """Selected eigenvalues are too close to others for their invariant subspace to have a derivative."""
 
 
+class ConvergenceError(ArreigError):
+    """An iteration did not reach its tolerance.
+
+    Attributes
+    ----------
+    eigenvalues, eigenvectors : array or None
+        The eigenpairs that did converge, of `eigs` and `eigsh`.
+    residuals : array or None
+        Relative residuals of the systems of a derivative.
+    """
+
+    def __init__(
+        self, message: str, *, eigenvalues: Any = None, eigenvectors: Any = None, residuals: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.eigenvalues, self.eigenvectors, self.residuals = eigenvalues, eigenvectors, residuals
+
+
 class LostPrecisionError(ArreigError):
     """Rounding leaves fewer than about two digits of the gradient."""
 
@@ -55,6 +74,15 @@ class GaugeTieWarning(UserWarning):
 
 class HostTransferWarning(UserWarning):
     """Arrays of a GPU were decomposed on the host, because their library cannot do it there."""
+
+
+class DenseSolverWarning(UserWarning):
+    """So many eigenpairs of a small matrix were asked for that all of them were computed by LAPACK."""
+
+
+def kind(x: object) -> str:
+    """The type of an argument as an error message shows it."""
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 _INSIDE = {"arreig", "arreig_torch", "torch"}  # torch stands between an adapter and the core that it calls

@@ -78,6 +78,14 @@ class Gauge(ABC):
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         """gh, the adjoint of project_tangent."""
 
+    def mass_tangent(self, V: Array, dBV: Array, /) -> Array:
+        """What dB, of which dBV are the images of V, adds to dV besides U."""
+        return 0 * V
+
+    def mass_cotangent(self, V: Array, gV: Array, /) -> Array:
+        """Y_B in Y_B V^H, what gV adds to gB besides: the adjoint of mass_tangent."""
+        return 0 * V
+
     def undefined(self, V: Array, /) -> Array:
         """Columns ``(..., n)``, of any scale, that this gauge cannot scale."""
         return _none(V)
@@ -117,8 +125,11 @@ class Canonical(Gauge):
         return xp.where(mask, _columns(size), V)  # exactly real, where the product leaves a rounding error
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
+        return self._in_phase(V, U, -real(column_dot(V, U)) / _nonzero(column_square(V)))
+
+    def _in_phase(self, V: Array, U: Array, c: Array) -> Array:
+        """U + V diag(c), c completed by what holds the phase."""
         xp = namespace(V)
-        c = -real(column_dot(V, U)) / _nonzero(column_square(V))
         if is_complex(V):
             mask, v_k = self._anchor(V)
             u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
@@ -126,9 +137,12 @@ class Canonical(Gauge):
         return U + V * _columns(c)
 
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        xp = namespace(V)
         s = column_dot(V, gV)
-        gh = gV - V * _columns(real(s) / _nonzero(column_square(V)))
+        return self._out_of_phase(V, gV - V * _columns(real(s) / _nonzero(column_square(V))), s)
+
+    def _out_of_phase(self, V: Array, gh: Array, s: Array) -> Array:
+        """The adjoint of the completion."""
+        xp = namespace(V)
         if is_complex(V):
             mask, v_k = self._anchor(V)
             gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
@@ -147,6 +161,38 @@ class Canonical(Gauge):
 
     def tie(self, V: Array, real_matrix: bool, /) -> Array:
         return self.tie_ratio(V, real_matrix) >= 1 - 4 * roundoff(V) ** 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class MassNorm(Canonical):
+    """v^H B v = 1, the largest component real and positive. B: whatever has products with V."""
+
+    B: Array
+
+    def _square(self, V: Array) -> Array:
+        return real(column_dot(V, self.B @ V))
+
+    def scale(self, V: Array, /) -> Array:
+        return namespace(V).sqrt(self._square(V))
+
+    def fix(self, V: Array, /) -> Array:
+        V = super().fix(V)
+        return V / _columns(_nonzero(self.scale(V)))
+
+    def project_tangent(self, V: Array, U: Array, /) -> Array:
+        c = -real(column_dot(self.B @ V, U)) / _nonzero(self._square(V))
+        return self._in_phase(V, U, c)
+
+    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
+        s = column_dot(V, gV)
+        gh = gV - (self.B @ V) * _columns(real(s) / _nonzero(self._square(V)))
+        return self._out_of_phase(V, gh, s)
+
+    def mass_tangent(self, V: Array, dBV: Array, /) -> Array:
+        return -V * _columns(real(column_dot(V, dBV)) / (2 * _nonzero(self._square(V))))
+
+    def mass_cotangent(self, V: Array, gV: Array, /) -> Array:
+        return -V * _columns(real(column_dot(V, gV)) / (2 * _nonzero(self._square(V))))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,17 @@ SortOption: TypeAlias = Literal["abs", "real"] | None
 
 
 class EigPair(NamedTuple):
-    """Eigenvalues ``(..., n)`` and right eigenvectors ``(..., n, n)``, one a column."""
+    """Eigenvalues ``(..., n)`` and right eigenvectors ``(..., n, n)``, one a column; of a few ``(k,)`` and ``(n, k)``."""
 
     eigenvalues: Array
     eigenvectors: Array
+
+
+class FactorPair(NamedTuple):
+    """Y and V ``(n, m)``, the factors of a gradient Y V^H."""
+
+    Y: Array
+    V: Array
 
 
 class EigTriple(NamedTuple):

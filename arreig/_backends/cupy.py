@@ -10,7 +10,7 @@ import numpy as np
 from .._array_api import promote_complex
 from .._errors import HostTransferWarning, InputError, warn
 from .._types import Array, EigPair
-from .standard import StandardBackend, as_tuple, warn_of_transfer
+from .standard import StandardBackend, warn_of_transfer
 
 
 @cache
@@ -59,17 +59,21 @@ class CupyBackend(StandardBackend):
         if A.size:
             _warn_once(reason)
         pair = np.linalg.eig(A.get())  # real where all eigenvalues are
-        with A.device:
-            w, V = map(cupy.asarray, pair)
+        w, V = (self.from_host(x, A) for x in pair)
         return EigPair(promote_complex(w), promote_complex(V))
+
+    def to_host(self, X: Array, /) -> Any:
+        return X.get()
+
+    def from_host(self, x: Any, like: Array, /) -> Array:
+        with like.device:
+            return cupy.asarray(x)
 
     def on_host(
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
         warn_of_transfer("CuPy")
-        out = as_tuple(function(*(x.get() for x in arrays)))
-        with arrays[0].device:
-            return tuple(map(cupy.asarray, out))
+        return super().on_host(function, results, *arrays)
 
 
 BACKEND = CupyBackend()

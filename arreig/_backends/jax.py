@@ -49,6 +49,12 @@ class JaxBackend(StandardBackend):
     def eigvalsh(self, A: Array, /) -> Array:
         return super().eigvalsh(_untracked(A))
 
+    def to_host(self, X: Array, /) -> Any:
+        return np.asarray(X)
+
+    def from_host(self, x: Any, like: Array, /) -> Array:
+        return jax.device_put(x, like.device)
+
     def on_host(
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
@@ -56,8 +62,7 @@ class JaxBackend(StandardBackend):
             warn_of_transfer("JAX")
         arrays = tuple(map(_untracked, arrays))
         if all(map(self.readable, arrays)):
-            out = as_tuple(function(*map(np.asarray, arrays)))
-            return tuple(jax.device_put(x, arrays[0].device) for x in out)
+            return super().on_host(function, results, *arrays)
         shapes = tuple(
             jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
             for shape, dtype in results

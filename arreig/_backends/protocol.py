@@ -49,6 +49,12 @@ class Backend(Protocol):
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""
 
+    def to_host(self, X: Array, /) -> Any:
+        """X as a NumPy array."""
+
+    def from_host(self, x: Any, like: Array, /) -> Array:
+        """A NumPy array in the library and on the device of another array."""
+
     def on_host(
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:

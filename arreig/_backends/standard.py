@@ -54,6 +54,17 @@ def warn_of_transfer(library: str) -> None:
     )
 
 
+@cache
+def warn_of_host(library: str) -> None:
+    """Say once what eigs and eigsh do with matrices of a GPU."""
+    warn(
+        HostTransferWarning(
+            f"eigs and eigsh copy {library}'s matrices to the host and use ARPACK and SuperLU there, as do their derivatives; "
+            f"the results are copied back. It is done at every call and said once"
+        )
+    )
+
+
 class StandardBackend:
     """eig, eigh and solve of `xp.linalg`."""
 
@@ -86,11 +97,16 @@ class StandardBackend:
     def factorise(self, V: Array, /) -> Factor:
         return SolveFactor(V)
 
+    def to_host(self, X: Array, /) -> Any:
+        return np.from_dlpack(X)
+
+    def from_host(self, x: Any, like: Array, /) -> Array:
+        return namespace(like).asarray(x, device=device(like))
+
     def on_host(
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
-        xp, there = namespace(*arrays), device(arrays[0])
-        return tuple(xp.asarray(x, device=there) for x in as_tuple(function(*map(np.from_dlpack, arrays))))
+        return tuple(self.from_host(x, arrays[0]) for x in as_tuple(function(*map(self.to_host, arrays))))
 
 
 BACKEND = StandardBackend()

@@ -83,6 +83,12 @@ class TorchBackend(StandardBackend):
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)
 
+    def to_host(self, X: Array, /) -> Any:
+        return X.numpy(force=True)
+
+    def from_host(self, x: Any, like: Array, /) -> Array:
+        return torch.as_tensor(x, device=like.device)
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def on_host(
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
@@ -106,12 +112,10 @@ class _OnHost(torch.autograd.Function):
 
     @staticmethod
     def forward(function: Callable[..., Any], *arrays: Array) -> tuple[Array, ...]:
-        there = arrays[0].device
-        if there.type != "cpu":
+        if arrays[0].device.type != "cpu":
             warn_of_transfer("torch")
-        return tuple(
-            torch.as_tensor(x, device=there) for x in as_tuple(function(*(x.numpy(force=True) for x in arrays)))
-        )
+        out = as_tuple(function(*map(BACKEND.to_host, arrays)))
+        return tuple(BACKEND.from_host(x, arrays[0]) for x in out)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None:

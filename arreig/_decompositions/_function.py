@@ -20,7 +20,7 @@ from .._array_api import (
 )
 from .._backends import Backend, backend_for
 from .._degeneracy import ILL, gaps, numerically_singular
-from .._errors import InputTypeError
+from .._errors import InputTypeError, kind
 from .._rules import function as rules
 from .._rules.eigh import hermitian_part
 from .._types import Array
@@ -234,7 +234,7 @@ def _independent(A: Array, options: Options, backend: Backend) -> tuple[Array, A
 def _elementwise(name: str, function: object) -> ScalarFunction:
     """A function whose results are checked; real only of real arguments."""
     if not callable(function):
-        raise InputTypeError(f"{name} must be a function of an array, elementwise, got {_inputs.kind(function)}")
+        raise InputTypeError(f"{name} must be a function of an array, elementwise, got {kind(function)}")
 
     def checked(x: Array) -> Array:
         y = function(namespace(x).asarray(x, copy=True))  # which may write into it

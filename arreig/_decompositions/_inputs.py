@@ -6,7 +6,7 @@ from .. import _gauge
 from .._array_api import device, is_complex, namespace
 from .._backends import Backend, backend_for
 from .._degeneracy import Degeneracy, Mask, Raise
-from .._errors import InputError, InputTypeError
+from .._errors import InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
 from .._split import Split
@@ -20,11 +20,6 @@ DEGENERACIES: dict[str, Degeneracy] = {
     "perturb": Perturb(),
 }
 _DTYPES = "float32, float64, complex64, complex128"
-
-
-def kind(x: object) -> str:
-    """The type of an argument as an error message shows it."""
-    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def matrix(A: Array) -> tuple[Array, Backend]:

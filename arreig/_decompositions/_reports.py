@@ -208,7 +208,7 @@ def degenerate(where: Array, w: Array, advice: str) -> Flag:
     return Flag(where, 2, report)
 
 
-_EIGENVALUES_SPLIT = (
+EIGENVALUES_SPLIT = (
     "Single eigenvalues of such a cluster have no derivative, only their mean has, and the cotangents gw, or the tangent dA, "
     "tell them apart. Use a loss that is symmetric in them, such as their sum"
 )
@@ -216,7 +216,7 @@ _EIGENVALUES_SPLIT = (
 
 def split_eigenvalues(where: Array, w: Array) -> Flag:
     """Eigenvalue cotangents or tangents that tell the members of a cluster apart."""
-    return degenerate(where, w, _EIGENVALUES_SPLIT)
+    return degenerate(where, w, EIGENVALUES_SPLIT)
 
 
 _SECOND = (
@@ -238,10 +238,10 @@ def second_derivative(where: Array, w: Array) -> Flag:
     return degenerate(where, w, _SECOND)
 
 
-def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
-    """What the rule says of the cotangents of eigenvectors."""
+def gauge_dependent(where: Array) -> Flag:
+    """A loss on a phase that the gauge leaves open."""
 
-    def dependent(index: Index) -> Exception:
+    def report(index: Index) -> Exception:
         *batch, j = index
         return _errors.GaugeDependentLossError(
             f"the loss depends on the phase of eigenvector {j}{member(tuple(batch))}: Im(v^H gV) is not zero, but "
@@ -249,9 +249,14 @@ def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
             f"or fix the phase with gauge='canonical', Component(m) or Functional(z)"
         )
 
+    return Flag(where, 1, report)
+
+
+def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
+    """What the rule says of the cotangents of eigenvectors."""
     return [
         degenerate(flags.degenerate, w, advice),
         degenerate(flags.ill_defined, w, _ILL_DEFINED),
-        Flag(flags.gauge_dependent, 1, dependent),
+        gauge_dependent(flags.gauge_dependent),
         lost_precision(flags.lost),
     ]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 from .. import _errors
 from .._array_api import adjoint, device, is_complex, matrix_norm, namespace, promote_complex, real, roundoff
 from .._backends import backend_for, schur
-from .._errors import InputError, InputTypeError
+from .._errors import InputError, InputTypeError, kind
 from .._rules import subspace as rules
 from .._types import Array
 from . import _inputs, _reports
@@ -246,8 +246,8 @@ def _mask(select: Any, w: Array) -> Array:
         shape = tuple(w.shape)
         what = f"{getattr(selected, 'dtype', '')} of shape {tuple(getattr(selected, 'shape', ()))}"
         raise InputTypeError(
-            f"select must return a boolean array of the eigenvalues' shape {shape} and library ({_inputs.kind(w)}), got "
-            f"{_inputs.kind(selected)} {what}"
+            f"select must return a boolean array of the eigenvalues' shape {shape} and library ({kind(w)}), got "
+            f"{kind(selected)} {what}"
         )
     return selected
 

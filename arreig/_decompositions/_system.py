@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, roundoff
 from .._degeneracy import Degeneracy, Smooth, numerically_equal, transitive_closure
-from .._errors import ArreigError, InputError, InputTypeError
+from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
 from .._split import Split
@@ -246,7 +246,7 @@ def bare(
         )
     if not isinstance(eigensystem, tuple | list) or len(eigensystem) != 2:
         raise InputTypeError(
-            f"eigensystem must be a result of arreig or a pair (w, V), got {_inputs.kind(eigensystem)}"
+            f"eigensystem must be a result of arreig or a pair (w, V), got {kind(eigensystem)}"
             + (f" of length {len(eigensystem)}" if isinstance(eigensystem, tuple | list) else "")
         )
     w, V = eigensystem

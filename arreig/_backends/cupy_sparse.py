@@ -1,0 +1,44 @@
+"""CuPy's sparse matrices as those of which a few eigenpairs are wanted."""
+
+from typing import Any
+
+import cupyx.scipy.sparse as sparse
+import cupyx.scipy.sparse.linalg as linalg
+
+from .._types import Array
+from .cupy import BACKEND
+from .krylov import Request
+from .pencil import Host
+from .sources import Sparse, in_library
+from .standard import warn_of_host
+
+
+class CupySparse(Sparse):
+    """CSR, CSC, COO and DIA matrices: CuPy's own eigsh where it can do what is asked, all else on the host."""
+
+    title = "a sparse matrix of CuPy"
+    family = "cupy"
+
+    def __init__(self, name: str, A: Any) -> None:
+        super().__init__(name, A.get())
+        self._like = A.data
+        self._there = A
+
+    def eigenpairs(self, request: Request, *, hermitian: bool, alone: bool) -> tuple[Host, Host] | None:
+        k, which, sigma, v0, ncv, tol, maxiter = request
+        if not (hermitian and alone and sigma is None and which in ("LM", "LA", "SA") and v0 is None):
+            warn_of_host("CuPy")
+            return None
+        with self._like.device:
+            w, V = linalg.eigsh(self._there.tocsr(), k=k, which=which, ncv=ncv, maxiter=maxiter, tol=tol)
+        return w.get(), V.get()
+
+    def gradient(self, Y: Host, V: Host) -> Any:
+        with self._like.device:
+            return getattr(sparse, f"{self._A.format}_matrix")(super().gradient(Y, V))
+
+    def array(self, x: Host) -> Array:
+        return BACKEND.from_host(super().array(x), self._like)
+
+    def vector(self, name: str, x: Array) -> Host:
+        return in_library(name, x, self._like)

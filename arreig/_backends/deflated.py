@@ -1,0 +1,264 @@
+"""Solves with A - w_j B between the complements of the kept eigenvectors and of their images under B.
+
+With Q and Q_B orthonormal bases of span V and span B V,
+
+    T_j = (I - Q_B Q_B^H) (A - w_j B) (I - Q Q^H)
+
+has an inverse if w_j is no eigenvalue beside the kept ones. (A - w_j B) maps span V into span B V, so that
+
+    T_j^-1 r = (I - Q Q^H) (A - w_j B)^-1 r      for r orthogonal to span B V,
+
+where a shift s near w_j takes the place of w_j, whose factorisation does not exist: the rest is iterative refinement, or GMRES
+where s is far away. One factorisation serves every w_j that is near its shift against the distance to the spectrum left out.
+
+Sources: Nelson, AIAA J. 14 (1976) 1201, for one bordered system an eigenpair; Andrew, Tan, SIAM J. Matrix Anal. Appl. 20 (1998)
+78, for iterative solution of all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import scipy.sparse.linalg as linalg
+
+from .._errors import ConvergenceError, SpectrumNotSeparatedError
+from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, Supplied, start
+
+_U = float(np.finfo(np.float64).eps) / 2
+_WANTED = 1e-12  # relative residual at which a solve is done,
+_ROUNDING = 10.0  # or u ||A|| ||x|| times this, what rounding leaves
+_ACCEPTED = 1e-8  # relative residual above which it has failed, or 1e3 times what rounding leaves
+_STEPS = 12
+_RESTART, _CYCLES = 60, 30
+_SHARED = 0.05  # how far, against the spectrum left out, a shift may be from the eigenvalue that it serves
+_CUT = 1e-2  # u ||A||/distance to the spectrum left out, where two digits remain
+_LARGE = 5000  # beyond this order nothing is factorised of which the forward did not already factorise something
+
+Method = Literal["auto", "direct", "iterative"] | Callable[..., Any]
+
+
+class Side(NamedTuple):
+    """T_j or its adjoint: the product, the solver, the projectors off its range and off its domain."""
+
+    product: Callable[[Host], Host]
+    solver: Callable[[Host], Host] | None
+    off_range: Callable[[Host], Host]
+    off_domain: Callable[[Host], Host]
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """A solver for a shift, and the distance of that to the spectrum left out."""
+
+    shift: complex
+    solver: ShiftSolver
+    distance: float
+
+
+@dataclass(eq=False)
+class Deflated:
+    """T_j for every kept eigenvalue. basis (n, m), mass_basis: columns that span V and B V, real if A, B and the span are."""
+
+    pencil: Pencil
+    w: Host
+    basis: Host
+    mass_basis: Host
+    method: Method
+    kept: ShiftSolver | None = None  # what the forward has factorised
+    sigma: complex | None = None
+    _near: Near | None = None
+
+    @cached_property
+    def Q(self) -> Host:
+        """Orthonormal basis of span V."""
+        return np.linalg.qr(self.basis)[0]
+
+    @cached_property
+    def Q_B(self) -> Host:
+        """Orthonormal basis of span B V."""
+        return self.Q if self.pencil.B is None else np.linalg.qr(self.mass_basis)[0]
+
+    def off_V(self, x: Host) -> Host:
+        """(I - Q Q^H) x."""
+        return _off(self.Q, x)
+
+    def off_BV(self, x: Host) -> Host:
+        """(I - Q_B Q_B^H) x."""
+        return _off(self.Q_B, x)
+
+    def solve(self, j: int, r: Host) -> Host:
+        """T_j^-1 r."""
+        return self._solved(j, r, adjoint=False)
+
+    def solve_adjoint(self, j: int, r: Host) -> Host:
+        """T_j^-H r."""
+        return self._solved(j, r, adjoint=True)
+
+    def separation(self, j: int) -> float:
+        """Distance of w_j to the spectrum left out, about and from above: the growth of a generic vector under T_j^-1."""
+        near = self._direct(j)
+        if near is not None and near.distance > 4 * abs(near.shift - self.w[j]):
+            return float(near.distance - abs(near.shift - self.w[j]))
+        side = self._side(j, self.kept if near is None else near.solver, adjoint=False)
+        x = side.off_range(start(self.pencil.n).astype(self._dtype(j)))
+        for _ in range(2):
+            b = x / np.linalg.norm(x)
+            x = self._iterated(side, b)
+            if self._excess(side, x, b) > _ACCEPTED / _WANTED:
+                # With a factorisation at hand it fails where an eigenvalue left out is w_j to rounding.
+                return 0.0 if near is not None else float(1 / np.linalg.norm(x))
+        return float(1 / np.linalg.norm(x))
+
+    def require_separation(self, j: int) -> None:
+        """Refuse w_j where the selection cuts a cluster."""
+        separation, size = self.separation(j), self.pencil.size / self.pencil.mass_size
+        if not _U * (size + abs(self.w[j])) < _CUT * separation:
+            raise SpectrumNotSeparatedError(
+                f"eigenvalue {j}, {_number(self.w[j])}, is one of a cluster that the selection cuts: another one that was not "
+                f"asked for is {separation:.1e} away (|A| is about {self.pencil.size:.1e}), so that the eigenvectors kept have "
+                f"no derivative. Ask for more or fewer eigenpairs, so that all of the cluster is in or out"
+            )
+
+    def _dtype(self, j: int) -> Any:
+        return np.float64 if self._real(j) else np.complex128
+
+    def _real(self, j: int) -> bool:
+        return self.pencil.real and not np.iscomplexobj(self.Q) and complex(self.w[j]).imag == 0
+
+    def _shift(self, j: int) -> complex:
+        """w_j moved by sqrt(u) |A|: a factorisation at w_j itself would not exist."""
+        w = float(self.w[j].real) if self._real(j) else complex(self.w[j])
+        step = float(_U**0.5 * (self.pencil.size / self.pencil.mass_size or 1.0))
+        return w + step
+
+    def _direct(self, j: int) -> Near | None:
+        """A factorisation near w_j, an old one if it serves; None where nothing may be factorised."""
+        direct = (
+            callable(self.method)
+            or self.method == "direct"
+            or (self.method == "auto" and self.pencil.explicit and (self.sigma is not None or self.pencil.n <= _LARGE))
+        )
+        if not direct:
+            return None
+        if self._near is not None and abs(self._near.shift - self.w[j]) < _SHARED * self._near.distance:
+            return self._near
+        self._near = None  # one at a time: it is the memory that a derivative takes
+        shift = self._shift(j)
+        if callable(self.method):
+            solver: ShiftSolver = Supplied(self.method, shift)
+        else:
+            try:
+                solver = self.pencil.factorise(shift)
+            except SingularShiftError:
+                shift = shift + _U**0.5 * abs(shift)
+                solver = self.pencil.factorise(shift)
+        x = self.off_BV(start(self.pencil.n).astype(self._dtype(j)))
+        for _ in range(3):
+            x = x / np.linalg.norm(x)
+            x = self.off_V(solver.solve(self.off_BV(x)))
+        self._near = Near(shift, solver, float(1 / np.linalg.norm(x)) if x.any() else np.inf)
+        return self._near
+
+    def _side(self, j: int, solver: ShiftSolver | None, *, adjoint: bool) -> Side:
+        w = self.w[j].real if self._real(j) else self.w[j]
+        if adjoint:
+            return Side(
+                lambda y: self.off_V(self.pencil.apply_adjoint(w, y)),
+                None if solver is None else solver.solve_adjoint,
+                self.off_V,
+                self.off_BV,
+            )
+        return Side(
+            lambda x: self.off_BV(self.pencil.apply(w, x)),
+            None if solver is None else solver.solve,
+            self.off_BV,
+            self.off_V,
+        )
+
+    def _solved(self, j: int, r: Host, *, adjoint: bool) -> Host:
+        near = self._direct(j)
+        side = self._side(j, self.kept if near is None else near.solver, adjoint=adjoint)
+        b = side.off_range(r)
+        if not b.any():
+            return b
+        x = np.zeros_like(b) if near is None else self._refined(side, b)
+        if self._excess(side, x, b) > 1:
+            better = self._iterated(side, b)
+            x = min(x, better, key=lambda y: self._excess(side, y, b))
+        excess = self._excess(side, x, b)
+        if excess > _ACCEPTED / _WANTED and self.method == "auto" and near is None and self.pencil.explicit:
+            self.method = "direct"
+            return self._solved(j, r, adjoint=adjoint)
+        if excess > _ACCEPTED / _WANTED:
+            residual = float(np.linalg.norm(b - side.product(x)) / np.linalg.norm(b))
+            raise ConvergenceError(
+                f"the system for eigenpair {j}, w = {_number(self.w[j])}, was solved to a relative residual of {residual:.1e} "
+                f"only, expected {_ACCEPTED:.0e}. {self._advice()}",
+                residuals=np.asarray([residual]),
+            )
+        return x
+
+    def _excess(self, side: Side, x: Host, b: Host) -> float:
+        """The residual of x relative to what is wanted."""
+        return float(np.linalg.norm(b - side.product(x))) / self._target(x, b)
+
+    def _target(self, x: Host, b: Host) -> float:
+        return float(max(_WANTED * np.linalg.norm(b), _ROUNDING * _U * self.pencil.size * np.linalg.norm(x)))
+
+    def _advice(self) -> str:
+        if callable(self.method):
+            return "The supplied solve does not solve with A - shift B well enough to precondition GMRES"
+        if self.pencil.explicit:
+            return "Use solve='direct' (a sparse factorisation for every eigenpair), or a solver of your own"
+        return "Give eigs a shift sigma near these eigenvalues with a solver (solve=), whose inverse then preconditions GMRES"
+
+    def _refined(self, side: Side, b: Host) -> Host:
+        """Solution by repeated solves with the factorisation, as long as each halves the residual."""
+        assert side.solver is not None
+        x, r, norm = np.zeros_like(b), b, float(np.linalg.norm(b))
+        for _ in range(_STEPS):
+            better = x + side.off_domain(side.solver(r))
+            r = side.off_range(b - side.product(better))  # of rounding errors it has some in span V, or B V
+            left = float(np.linalg.norm(r))
+            if not left < 0.5 * norm:
+                break
+            x, norm = better, left
+            if norm <= self._target(x, b):
+                break
+        return x
+
+    def _iterated(self, side: Side, b: Host) -> Host:
+        """Solution by GMRES with what preconditioner there is; MINRES where the matrix is Hermitian and there is none."""
+        n, solver = len(b), side.solver
+        operator = linalg.LinearOperator((n, n), matvec=lambda x: side.product(side.off_domain(x)), dtype=b.dtype)
+        inverse = None
+        if solver is not None:
+            inverse = linalg.LinearOperator((n, n), matvec=lambda r: side.off_domain(solver(r)), dtype=b.dtype)
+        symmetric = self.pencil.hermitian and self.pencil.B is None and self.pencil.real
+        x, r, norm = np.zeros_like(b), b, float(np.linalg.norm(b))
+        for _ in range(3):
+            if solver is None and symmetric:
+                step, _ = linalg.minres(operator, r, rtol=_WANTED, maxiter=_CYCLES * _RESTART)
+            else:
+                rtol = max(0.5 * self._target(x, b) / norm, _WANTED)
+                step, _ = linalg.gmres(operator, r, rtol=rtol, restart=min(_RESTART, n), maxiter=_CYCLES, M=inverse)
+            better = x + side.off_domain(step)
+            r = side.off_range(b - side.product(better))  # of rounding errors it has some in span V, or B V
+            left = float(np.linalg.norm(r))
+            if not left < 0.5 * norm:
+                break
+            x, norm = better, left
+            if norm <= self._target(x, b):
+                break
+        return x
+
+
+def _off(Q: Host, x: Host) -> Host:
+    return x - Q @ (Q.conj().T @ x)
+
+
+def _number(w: Any) -> str:
+    z = complex(w)
+    return f"{z.real:.6g}" if z.imag == 0 else f"{z.real:.6g}{z.imag:+.6g}j"

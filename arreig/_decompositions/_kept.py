@@ -1,0 +1,98 @@
+"""The eigenpairs that were kept, as the rule takes them: closed under conjugation where the matrices are real."""
+
+from dataclasses import dataclass
+
+from .._array_api import conj, imag, is_complex, largest, namespace, real
+from .._types import Array
+
+_ROUNDING = 1e2  # u (|A| + |w|) times this is what rounding makes of the imaginary part of a real eigenvalue
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """K >= k eigenpairs, the caller's k first, and how to pass between the two.
+
+    Real matrices have conjugate pairs, of which the selection may hold one member: the other is added, without cotangents. Of
+    a pair one member, its *representative*, is solved for, with both cotangents, of which only Re(Y V^H) matters. Eigenvectors
+    of real eigenvalues are made real, by a factor 1/phase.
+    """
+
+    w: Array  # (K,)
+    V: Array  # (n, K)
+    basis: Array  # (n, m) spans V, real for real matrices
+    phase: Array | None  # (k,); None where all is as the caller has it
+    partner: tuple[int, ...]  # (K,) index of the conjugate; its own for a real eigenvalue, or for complex matrices
+    active: tuple[int, ...]  # representatives
+
+    @classmethod
+    def of(cls, w: Array, V: Array, *, conjugate_pairs: bool, size: float, u: float) -> "Kept":
+        """conjugate_pairs: of a general real pencil, whose eigenvalues have them."""
+        xp, k = namespace(V), w.shape[0]
+        everyone = tuple(range(k))
+        if not conjugate_pairs:
+            return cls(w, V, V, None, everyone, everyone)
+        is_real = xp.abs(imag(w)) <= _ROUNDING * u * (size + xp.abs(w))
+        top = xp.sum(xp.where(xp.abs(V) == largest(xp.abs(V), -2), V, 0.0), axis=-2)
+        phase = xp.where(is_real, top / xp.abs(top), 1.0)
+        turned = V * conj(phase)[None, :]
+        V = xp.where(is_real[None, :], real(turned) + 0j, turned)
+        w = xp.where(is_real, real(w) + 0j, w)
+        if bool(xp.all(is_real)):
+            return cls(real(w), real(V), real(V), phase, everyone, everyone)
+        partner, lone = _partners(w, is_real)
+        w, V = (xp.concat([x, conj(x[..., lone])], axis=-1) for x in (w, V))
+        active = tuple(j for j in everyone if partner[j] >= j)
+        ours = list(active)
+        complex_ones = [j for j in active if partner[j] != j]
+        basis = xp.concat([real(V[:, ours]), imag(V[:, complex_ones])], axis=-1)
+        return cls(w, V, basis, phase, partner, active)
+
+    def fold(self, g: Array) -> Array:
+        """Cotangents (..., k) of the caller's eigenpairs as those (..., K) of the kept ones, zero but at representatives."""
+        if self.phase is None:
+            return g
+        xp, k = namespace(g), self.phase.shape[0]
+        if g.ndim > 1:
+            g = g * conj(self.phase)
+        if not is_complex(self.V):
+            return real(g)
+        columns = []
+        for j, other in enumerate(self.partner):
+            if j not in self.active:
+                columns.append(xp.zeros_like(g[..., 0]))
+            elif other == j:
+                columns.append(real(g[..., j]) + 0j)
+            else:
+                columns.append(g[..., j] + conj(g[..., other]) if other < k else g[..., j])
+        return xp.stack(columns, axis=-1)
+
+    def unfold(self, dw: Array, dV: Array) -> tuple[Array, Array]:
+        """Tangents of the caller's eigenpairs from those of the representatives among the kept."""
+        if self.phase is None:
+            return dw, dV
+        xp, k = namespace(dV), self.phase.shape[0]
+        ours = [j if j in self.active else self.partner[j] for j in range(k)]
+        turned = xp.asarray([j not in self.active for j in range(k)])
+        dw, dV = dw[ours] + 0j, dV[:, ours]
+        return xp.where(turned, conj(dw), dw), xp.where(turned, conj(dV), dV) * self.phase
+
+
+def _partners(w: Array, is_real: Array) -> tuple[tuple[int, ...], list[int]]:
+    """For every eigenvalue the index of its conjugate, and those whose conjugate is not there: it is appended."""
+    xp, k = namespace(w), w.shape[0]
+    partner = [-1] * k
+    lone: list[int] = []
+    for j in range(k):
+        if bool(is_real[j]):
+            partner[j] = j
+        elif partner[j] < 0:
+            distance = [
+                float(xp.abs(w[i] - conj(w[j]))) if partner[i] < 0 and i != j else float("inf") for i in range(k)
+            ]
+            i = min(range(k), key=distance.__getitem__)
+            if distance[i] <= 1e-6 * abs(float(imag(w[j]))):
+                partner[j], partner[i] = i, j
+            else:
+                partner[j] = k + len(lone)
+                lone.append(j)
+    return tuple(partner) + tuple(lone), lone

@@ -1,0 +1,290 @@
+"""What eigs and eigsh do before there is anything to differentiate: admit the matrices, compute or take the eigenpairs."""
+
+from numbers import Complex, Integral, Real
+from typing import Any
+
+from .._array_api import adjoint, column_norm, is_complex, namespace, real, roundoff
+from .._backends.deflated import Method
+from .._backends.krylov import (
+    WHICH,
+    WHICH_HERMITIAN,
+    Request,
+    dense_eigenpairs,
+    eigenpairs,
+    preference,
+    shift_solver,
+)
+from .._backends.pencil import Host, Pencil, ShiftSolver, SingularShiftError, Supplied
+from .._backends.sources import Source, hermitian_part, source
+from .._degeneracy import Mask, Raise
+from .._errors import DenseSolverWarning, EigensystemError, InputError, InputTypeError, kind, warn
+from .._gauge import Functional, Gauge, MassNorm
+from .._types import Array
+from . import _inputs, _reports
+from ._flags import settle
+from ._general import descending
+from ._partial import PartialEigensystem
+from ._system import Result, carried
+
+SMALL = 1000  # order up to which all eigenpairs are computed where ARPACK cannot compute so many
+
+
+class PartialResult(Result):
+    """Marks the results of eigs and eigsh."""
+
+    _carried: PartialEigensystem  # type: ignore[assignment]
+
+
+def admitted(A: Any, B: Any, hermitian: bool) -> tuple[Source, Source | None, Pencil]:
+    """The matrices, and the pencil of their host copies."""
+    a = _matrix("A", A)
+    b = None if B is None else _matrix("B", B)
+    if b is not None:
+        if b.shape != a.shape:
+            raise InputError(f"B must have the shape of A, {a.shape}; got {b.shape}")
+        if b.family != a.family:
+            raise InputTypeError(f"B must come from A's library: A is {a.title}, B is {b.title}")
+    if not hermitian:
+        return a, b, Pencil(a.host, None if b is None else b.host)
+    mass = None if b is None else hermitian_part("B", b.host)
+    return a, b, Pencil(hermitian_part("A", a.host), mass, hermitian=True)
+
+
+def _matrix(name: str, A: Any) -> Source:
+    _inputs.untracked(name, A)
+    X = source(name, A)
+    if len(X.shape) != 2 or X.shape[0] != X.shape[1]:
+        raise InputError(f"{name} must be one square matrix, shape (n, n); got shape {X.shape}")
+    if X.shape[0] == 0:
+        raise InputError(f"{name} must have at least one row, got shape {X.shape}")
+    return X
+
+
+def requested(
+    pencil: Pencil, k: object, which: object, sigma: object, v0: Host | None, ncv: object, tol: object, maxiter: object
+) -> Request:
+    """The options of ARPACK, checked."""
+    n, names = pencil.n, WHICH_HERMITIAN if pencil.hermitian else WHICH
+    k = _integer("k", k)
+    if not 1 <= k <= n:
+        raise InputError(f"k must be between 1 and the order of the matrix, {n}; got {k}")
+    if which not in names:
+        raise InputError(f"which must be one of {', '.join(map(repr, names))}; got {which!r}")
+    if which == "BE" and not pencil.real:
+        raise InputError("which='BE' is for real symmetric matrices only; ask for 'LA' and 'SA' one after the other")
+    number = Real if pencil.hermitian else Complex
+    if sigma is not None:
+        if isinstance(sigma, bool) or not isinstance(sigma, number) or not abs(complex(sigma)) < float("inf"):
+            raise InputError(f"sigma must be a finite {'real ' * pencil.hermitian}number or None; got {sigma!r}")
+        sigma = complex(sigma) if complex(sigma).imag else complex(sigma).real
+    if v0 is not None and v0.shape != (n,):
+        raise InputError(f"v0 must have shape {(n,)}, got {v0.shape}")
+    if ncv is not None:
+        ncv, least = _integer("ncv", ncv), k + (1 if pencil.hermitian and pencil.real else 2)
+        if not least <= ncv <= n:
+            raise InputError(f"ncv must be between {least} and {n} for k = {k}; got {ncv}")
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= float(tol) < 1:
+        raise InputError(f"tol must be a number between 0 (rounding) and 1; got {tol!r}")
+    if maxiter is not None:
+        maxiter = _integer("maxiter", maxiter)
+        if maxiter < 1:
+            raise InputError(f"maxiter must be positive, got {maxiter}")
+    return Request(k, str(which), sigma, v0, ncv, float(tol), maxiter)
+
+
+def _integer(name: str, x: object) -> int:
+    if isinstance(x, bool) or not isinstance(x, Integral):
+        raise InputError(f"{name} must be an integer, got {x!r}")
+    return int(x)
+
+
+def method(solve: object) -> Method:
+    """The option solve."""
+    if callable(solve) or (isinstance(solve, str) and solve in ("auto", "direct", "iterative")):
+        return solve  # type: ignore[return-value]
+    raise InputError(
+        f"solve must be 'auto', 'direct', 'iterative' or a function solve(shift, x, adjoint); got {solve!r}"
+    )
+
+
+def computed(a: Source, pencil: Pencil, request: Request, solve: Method) -> tuple[Host, Host, ShiftSolver | None]:
+    """w, V in the order of preference, ascending if Hermitian, and what was factorised for sigma."""
+    most = pencil.n - (1 if pencil.hermitian and pencil.real else 2)
+    solver = None
+    if request.k > most:
+        if pencil.n > SMALL:
+            raise InputError(
+                f"k must be at most {most} for a matrix of order {pencil.n}: ARPACK computes no more; got {request.k}"
+            )
+        warn(
+            DenseSolverWarning(
+                f"ARPACK computes at most {most} eigenpairs of a matrix of order {pencil.n}: all were computed by LAPACK as of a "
+                f"dense matrix, and {request.k} taken. arreig.eig and eigh do that directly, with all their options"
+            )
+        )
+        w, V = dense_eigenpairs(pencil)
+    else:
+        if request.sigma is not None:
+            solver = Supplied(solve, request.sigma) if callable(solve) else shift_solver(pencil, request.sigma)
+        alone = pencil.B is None
+        pairs = a.eigenpairs(request, hermitian=pencil.hermitian, alone=alone)
+        w, V = pairs or eigenpairs(pencil, request, solver or _mass_solver(pencil))
+    best = preference(w, request.which, request.sigma)[: request.k]
+    if pencil.hermitian:
+        best = best[w[best].argsort(kind="stable")]
+    return w[best], V[:, best], solver
+
+
+def _mass_solver(pencil: Pencil) -> ShiftSolver | None:
+    if pencil.B is None:
+        return None
+    try:
+        return Pencil(pencil.B, hermitian=pencil.hermitian).factorise(0.0)
+    except SingularShiftError:
+        raise InputError(
+            "B is singular, so that without a shift there is no matrix for ARPACK to multiply with: pass sigma, near which "
+            "the eigenvalues are wanted"
+        ) from None
+
+
+def gauge_of(option: object, a: Source, pencil: Pencil, V: Host) -> Gauge:
+    """The gauge, with what it holds on the host."""
+    if option is None:
+        option = "B-norm" if pencil.hermitian and pencil.B is not None else "canonical"
+    if option == "B-norm" and isinstance(option, str):
+        if not pencil.hermitian or pencil.B is None:
+            raise InputError("gauge='B-norm' is v^H B v = 1: it needs eigsh and a B; use 'canonical', norm 1")
+        return MassNorm(pencil.B)
+    if isinstance(option, Functional):
+        option = Functional(a.vector("Functional's z", option.z))
+    return _inputs.gauge(option, V, complex_vectors=is_complex(V))
+
+
+def selected(
+    A: Any,
+    eigensystem: object = None,
+    *,
+    hermitian: bool,
+    k: object = 6,
+    B: Any = None,
+    which: object = None,
+    sigma: object = None,
+    v0: Array | None = None,
+    ncv: object = None,
+    tol: object = 0.0,
+    maxiter: object = None,
+    sort: object = None,
+    gauge: object = None,
+    degeneracy: object = "raise",
+    solve: object = "auto",
+    check: object = True,
+) -> PartialEigensystem:
+    """Compute the eigenpairs, or take what the caller has."""
+    if isinstance(eigensystem, PartialResult):
+        return _own(A, B, carried(eigensystem), hermitian)
+    checking = _inputs.switch("check", check)
+    policy = degeneracy if isinstance(degeneracy, str) else None
+    if policy not in ("raise", "mask"):
+        raise InputError(
+            f"degeneracy must be 'raise' or 'mask' for a few eigenpairs: the other policies are for losses smooth in the matrix "
+            f"as a whole, which need all eigenpairs (arreig.eig, arreig.eigh); got {degeneracy!r}"
+        )
+    a, b, pencil = admitted(A, B, hermitian)
+    solving = method(solve)
+    start = None if v0 is None else a.vector("v0", v0)
+    request = requested(pencil, k, which or "LM", sigma, start, ncv, tol, maxiter)
+    solver = None
+    if eigensystem is None:
+        w, V, solver = computed(a, pencil, request, solving)
+    else:
+        w, V = _supplied(eigensystem, a, pencil)
+    if not hermitian:
+        w, V = w + 0j, V + 0j
+    chosen = gauge_of(gauge, a, pencil, V)
+    scale = chosen.scale(V)
+    if eigensystem is None:
+        order = _inputs.sort(sort)
+        if order is not None:
+            by = descending(w, order, pencil.real)
+            w, V = w[by], V[:, by]
+        settle((V,), [_reports.undefined_gauge(V, chosen)], check=True)
+        if isinstance(chosen, MassNorm) and not bool(namespace(V).all(scale > 0)):
+            raise _indefinite()
+        V = chosen.fix(V)
+    else:
+        settle((V,), [_reports.undefined_gauge(V, chosen), _reports.off_scale(V, chosen)], check=True)
+    if solving in ("auto", "direct") and pencil.explicit:
+        solver = None  # one near each eigenvalue takes its place, and its memory
+    if checking:
+        settle((V,), [_reports.gauge_tie(V, chosen, pencil.real)], check=True)
+    return PartialEigensystem(
+        a, b, pencil, w, V, chosen, Raise() if policy == "raise" else Mask(), checking, solving, request.sigma, solver
+    )
+
+
+def _indefinite() -> InputError:
+    return InputError(
+        "B must be positive definite for eigsh, but an eigenvector has v^H B v <= 0; use eigs, which takes any B"
+    )
+
+
+def _own(A: Any, B: Any, system: PartialEigensystem, hermitian: bool) -> PartialEigensystem:
+    """The system of a result, if it is of matrices of these shapes."""
+    if system.pencil.hermitian != hermitian:
+        raise InputTypeError("eigensystem is a result of eigs for a derivative of eigsh, or the other way round")
+    a, b, pencil = admitted(A, B, hermitian)
+    if (b is None) != (system.B is None):
+        raise InputError(
+            f"B was {'not ' * (b is None)}given, but the supplied result is of a problem with{'out' * (b is not None)} B"
+        )
+    if a.shape != system.A.shape:
+        raise InputError(f"A must have the shape {system.A.shape} of the supplied result's matrix, got {a.shape}")
+    _require_residual(pencil, system.w, system.V)
+    return system
+
+
+def _supplied(eigensystem: object, a: Source, pencil: Pencil) -> tuple[Host, Host]:
+    if not isinstance(eigensystem, tuple | list) or len(eigensystem) != 2:
+        raise InputTypeError(f"eigensystem must be a result of arreig or a pair (w, V), got {kind(eigensystem)}")
+    w, V = (a.vector(f"the eigensystem's {name}", x) for name, x in zip("wV", eigensystem, strict=True))
+    if V.ndim != 2 or V.shape[0] != pencil.n or w.shape != V.shape[1:] or not w.size:
+        raise InputError(
+            f"the eigensystem's w and V must have shapes (k,) and ({pencil.n}, k), got {w.shape} and {V.shape}"
+        )
+    if pencil.hermitian and is_complex(w):
+        raise InputTypeError("the eigensystem's w must be real, because A is Hermitian")
+    if pencil.hermitian and pencil.real and is_complex(V):
+        raise InputTypeError("the eigensystem's V must be real, because A is real symmetric")
+    if pencil.hermitian and not pencil.real:
+        V = V + 0j
+    _require_residual(pencil, w, V)
+    if pencil.hermitian:
+        _require_orthogonal(pencil, V)
+    return w, V
+
+
+def _require_residual(pencil: Pencil, w: Host, V: Host) -> None:
+    residual = column_norm(pencil.apply(w, V))
+    norm = column_norm(V)
+    bound = roundoff(V) ** 0.5 * (pencil.size + pencil.mass_size * namespace(w).abs(w)) * norm
+    bad = [j for j in range(len(w)) if not (residual[j] <= bound[j] and norm[j] > 0)]
+    if bad:
+        j = bad[0]
+        raise EigensystemError(
+            f"the supplied eigensystem is not that of these matrices: eigenpair {j}, w = {_reports.number(w[j])}, has |A v - w "
+            f"B v| = {residual[j]:.6g}, expected at most sqrt(u) (|A| + |w| |B|) |v| = {bound[j]:.6g}"
+        )
+
+
+def _require_orthogonal(pencil: Pencil, V: Host) -> None:
+    G = adjoint(V) @ pencil.mass(V)
+    d = real(namespace(G).linalg.diagonal(G))
+    if not bool(namespace(d).all(d > 0)):
+        raise _indefinite()
+    G = G / (d[:, None] * d[None, :]) ** 0.5
+    overlap = float(namespace(G).max(namespace(G).abs(G - namespace(G).eye(len(d)))))
+    if not overlap <= roundoff(V) ** 0.5:
+        raise EigensystemError(
+            f"supplied eigenvectors must be orthogonal, v_i^H B v_j = 0, up to sqrt(u); got {overlap:.6g}. Eigenvectors from a "
+            f"general solver are not, where eigenvalues repeat: use eigsh"
+        )

@@ -1,0 +1,108 @@
+"""A few eigenpairs, A V = B V diag(w) with V (n, k), by solves instead of all eigenvectors.
+
+Column j of the differentiated equation, with b_j = (dA - w_j dB) v_j and dv_j = u_j + V a_j, u_j orthogonal to span V:
+
+    (A - w_j B) u_j = B V c_j - b_j,      c_jj = dw_j,   a_ij = F_ij c_ij,   F_ij = 1/(w_j - w_i) for i != j
+
+(a_jj is the gauge's). What is orthogonal to span B V of it determines u_j, the rest c_j: with T_j = (A - w_j B) between these
+complements (see `_backends.deflated`) and any W_0 for which W_0^H B V = I,
+
+    u_j = -T_j^-1 b_j,       c_j = W_0^H (b_j + (A - w_j B) u_j)
+
+In adjoint order, with gh the gauge's adjoint of gV, N = V^H gh, gP = diag(gw) + conj(F) o N:
+
+    <gV, dV> + <gw, dw> = sum_j <gh_j, u_j> + <gP_j, c_j>
+    Z = W_0 gP,   X_j = -T_j^-H (gh_j + (A - w_j B)^H z_j),   Y = Z + X,   gA = Y V^H,   gB = -Y conj(diag w) V^H
+
+Y are columns of V^-H gP in the rule for all eigenpairs. No n x n matrix is formed: gA is evaluated where A has entries.
+
+A Hermitian pencil is a function of its Hermitian parts, and r_j^2 = v_j^H B v_j gives W_0 = V diag(r)^-2. As for all eigenpairs,
+gA keeps its Hermitian part with S = (N - diag(r)^2 N^H diag(r)^-2)/2 in the place of N, and gB its own with
+
+    gB = -Y diag(w) V^H - V (N_off^H diag(r)^-2) V^H/2
+
+N_off without its diagonal: neither has gaps within a cluster that the loss does not resolve. What is to be solved with is then
+known to be X_j = -T_j^-H (gh_j - B V diag(r)^-2 N_j).
+
+Sources: Nelson, AIAA J. 14 (1976) 1201; Magnus, Econometric Theory 1 (1985) 179.
+"""
+
+from typing import NamedTuple
+
+from .._array_api import (
+    adjoint,
+    column_norm,
+    conj,
+    diagonal_matrix,
+    largest,
+    namespace,
+    on_diagonal,
+    relative_tolerance,
+    roundoff,
+)
+from .._degeneracy import Degeneracy, varies
+from .._gauge import Gauge
+from .._types import Array
+
+_NOISE = 1e2  # as in `_checks`
+_LOST = 1e-2
+
+
+class KeptCotangents(NamedTuple):
+    """gP and N (k, k) of the kept pairs, and what is refused: pairs (k, k) and columns (k,)."""
+
+    gP: Array
+    N: Array
+    degenerate: Array
+    gauge_dependent: Array
+
+
+def cotangents(
+    gV: Array,
+    gh: Array,
+    gw: Array,
+    w: Array,
+    V: Array,
+    /,
+    *,
+    square: Array | None,
+    pairs: Array,
+    kappa: Array,
+    size: Array,
+    gauge: Gauge,
+    degeneracy: Degeneracy,
+) -> KeptCotangents:
+    """What the rule makes of cotangents within the kept pairs; square (k,) = r_j^2 for a Hermitian pencil."""
+    xp = namespace(V)
+    N = adjoint(V) @ gh
+    S = N if square is None else (N - adjoint(N) * square[:, None] / square[None, :]) / 2
+    v, g = column_norm(V), column_norm(gV)
+    noise = _NOISE * V.shape[-2] ** 0.5 * roundoff(V) * (largest(v * g, -1) + largest(xp.abs(gw), -1) * size)
+    scale = v[:, None] * g[None, :]
+    coupled = xp.abs(S) > relative_tolerance(V) * (scale + scale.mT) + noise
+    asked = (g > 0)[:, None] | (g > 0)[None, :]
+    return KeptCotangents(
+        diagonal_matrix(gw) + conj(degeneracy.inverse_gaps(w, pairs)) * S,
+        N,
+        degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, kappa, size)),
+        gauge.dependence(V, gV, g, noise),
+    )
+
+
+def lost(gh: Array, w: Array, V: Array, W_0: Array, Y: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:
+    """Columns (k,) of Y of which the errors of N, divided by gaps, leave fewer than two digits."""
+    xp = namespace(V)
+    F = xp.abs(degeneracy.inverse_gaps(w, pairs))
+    error = roundoff(V) * (column_norm(W_0) * column_norm(V))[:, None] * F * column_norm(gh)[None, :]
+    return largest(error, -2)[0, :] > _LOST * largest(column_norm(Y), -1)
+
+
+def mass_correction(N: Array, V: Array, /, *, square: Array) -> Array:
+    """-V N_off^H diag(r)^-2/2, what gB of a Hermitian pencil has besides."""
+    off = namespace(N).where(on_diagonal(N), 0.0, N)
+    return -(V @ (adjoint(off) / square[None, :])) / 2
+
+
+def tangents(c: Array, U: Array, w: Array, V: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:
+    """U + V (F o c), the tangents of V but for the gauge's share."""
+    return U + V @ (degeneracy.inverse_gaps(w, pairs) * c)
