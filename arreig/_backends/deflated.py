@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse.linalg as linalg
 
 from .._errors import ConvergenceError, SpectrumNotSeparatedError
-from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, Supplied, start
+from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, Supplied, probe
 
 _U = float(np.finfo(np.float64).eps) / 2
 _WANTED = 1e-12  # relative residual at which a solve is done,
@@ -98,18 +98,33 @@ class Deflated:
 
     def separation(self, j: int) -> float:
         """Distance of w_j to the spectrum left out, about and from above: the growth of a generic vector under T_j^-1."""
+        if self.Q.shape[1] == self.pencil.n:
+            return np.inf
         near = self._direct(j)
         if near is not None and near.distance > 4 * abs(near.shift - self.w[j]):
             return float(near.distance - abs(near.shift - self.w[j]))
         side = self._side(j, self.kept if near is None else near.solver, adjoint=False)
-        x = side.off_range(start(self.pencil.n).astype(self._dtype(j)))
+        x = side.off_range(probe(self.pencil.n).astype(self._dtype(j)))
         for _ in range(2):
             b = x / np.linalg.norm(x)
-            x = self._iterated(side, b)
-            if self._excess(side, x, b) > _ACCEPTED / _WANTED:
-                # With a factorisation at hand it fails where an eigenvalue left out is w_j to rounding.
-                return 0.0 if near is not None else float(1 / np.linalg.norm(x))
+            x = self._iterated(side, b, cycles=_CYCLES if near is None else 1)
+            if self._excess(side, x, b) <= _ACCEPTED / _WANTED:
+                continue
+            if (
+                near is not None
+            ):  # nothing but an eigenvalue left out, w_j to rounding, keeps such a solver from converging
+                return 0.0
+            if self._may_factorise():
+                self.method = "direct"
+                return self.separation(j)
+            raise ConvergenceError(
+                f"whether the selection cuts a cluster at eigenpair {j}, w = {_number(self.w[j])}, could not be found out: GMRES did "
+                f"not converge. {self._advice()}, or check=False"
+            )
         return float(1 / np.linalg.norm(x))
+
+    def _may_factorise(self) -> bool:
+        return self.method == "auto" and self.pencil.explicit
 
     def require_separation(self, j: int) -> None:
         """Refuse w_j where the selection cuts a cluster."""
@@ -154,7 +169,7 @@ class Deflated:
             except SingularShiftError:
                 shift = shift + _U**0.5 * abs(shift)
                 solver = self.pencil.factorise(shift)
-        x = self.off_BV(start(self.pencil.n).astype(self._dtype(j)))
+        x = self.off_BV(probe(self.pencil.n).astype(self._dtype(j)))
         for _ in range(3):
             x = x / np.linalg.norm(x)
             x = self.off_V(solver.solve(self.off_BV(x)))
@@ -178,17 +193,17 @@ class Deflated:
         )
 
     def _solved(self, j: int, r: Host, *, adjoint: bool) -> Host:
+        if self.Q.shape[1] == self.pencil.n or not r.any():
+            return np.zeros_like(r)
         near = self._direct(j)
         side = self._side(j, self.kept if near is None else near.solver, adjoint=adjoint)
         b = side.off_range(r)
-        if not b.any():
-            return b
         x = np.zeros_like(b) if near is None else self._refined(side, b)
         if self._excess(side, x, b) > 1:
             better = self._iterated(side, b)
             x = min(x, better, key=lambda y: self._excess(side, y, b))
         excess = self._excess(side, x, b)
-        if excess > _ACCEPTED / _WANTED and self.method == "auto" and near is None and self.pencil.explicit:
+        if excess > _ACCEPTED / _WANTED and near is None and self._may_factorise():
             self.method = "direct"
             return self._solved(j, r, adjoint=adjoint)
         if excess > _ACCEPTED / _WANTED:
@@ -229,7 +244,7 @@ class Deflated:
                 break
         return x
 
-    def _iterated(self, side: Side, b: Host) -> Host:
+    def _iterated(self, side: Side, b: Host, cycles: int = _CYCLES) -> Host:
         """Solution by GMRES with what preconditioner there is; MINRES where the matrix is Hermitian and there is none."""
         n, solver = len(b), side.solver
         operator = linalg.LinearOperator((n, n), matvec=lambda x: side.product(side.off_domain(x)), dtype=b.dtype)
@@ -240,10 +255,10 @@ class Deflated:
         x, r, norm = np.zeros_like(b), b, float(np.linalg.norm(b))
         for _ in range(3):
             if solver is None and symmetric:
-                step, _ = linalg.minres(operator, r, rtol=_WANTED, maxiter=_CYCLES * _RESTART)
+                step, _ = linalg.minres(operator, r, rtol=_WANTED, maxiter=cycles * _RESTART)
             else:
                 rtol = max(0.5 * self._target(x, b) / norm, _WANTED)
-                step, _ = linalg.gmres(operator, r, rtol=rtol, restart=min(_RESTART, n), maxiter=_CYCLES, M=inverse)
+                step, _ = linalg.gmres(operator, r, rtol=rtol, restart=min(_RESTART, n), maxiter=cycles, M=inverse)
             better = x + side.off_domain(step)
             r = side.off_range(b - side.product(better))  # of rounding errors it has some in span V, or B V
             left = float(np.linalg.norm(r))

@@ -8,7 +8,7 @@ import scipy.sparse as sparse
 import scipy.sparse.linalg as linalg
 
 from .._errors import ConvergenceError, InputError
-from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, StagnationError, start
+from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, StagnationError, probe, start
 
 WHICH = ("LM", "SM", "LR", "SR", "LI", "SI")
 WHICH_HERMITIAN = ("LM", "SM", "LA", "SA", "BE")
@@ -68,6 +68,11 @@ def eigenpairs(pencil: Pencil, request: Request, solver: ShiftSolver | None) -> 
             eigenvalues=w,
             eigenvectors=V,
         ) from error
+    except linalg.ArpackError as error:
+        raise InputError(
+            f"ARPACK cannot start: {error} Its first vector is what the matrix makes of v0, and must not vanish (as it does for "
+            f"a matrix of zeros); pass another v0, or a sigma"
+        ) from error
     except StagnationError as error:
         raise ConvergenceError(
             f"GMRES could not solve with A - sigma B, an operator whose entries are not known: relative residual "
@@ -119,7 +124,7 @@ def shift_solver(pencil: Pencil, sigma: complex) -> ShiftSolver:
     except SingularShiftError:
         raise InputError(message) from None
     if pencil.explicit:
-        x = start(pencil.n)
+        x = probe(pencil.n)
         for _ in range(2):
             x = x / np.linalg.norm(x)
             x = solver.solve(pencil.mass(x))

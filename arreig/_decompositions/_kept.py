@@ -31,15 +31,21 @@ class Kept:
         everyone = tuple(range(k))
         if not conjugate_pairs:
             return cls(w, V, V, None, everyone, everyone)
-        is_real = xp.abs(imag(w)) <= _ROUNDING * u * (size + xp.abs(w))
+        partner, lone = _partners(w)
+        # A real eigenvalue that was computed in complex arithmetic has some imaginary part. It has no partner.
+        is_real = xp.asarray([partner[j] == j for j in everyone])
+        rounding = xp.abs(imag(w)) <= _ROUNDING * u * (size + xp.abs(w))
+        alone = xp.asarray([partner[j] >= k for j in everyone])
+        if bool(xp.any(alone & rounding)):
+            w = xp.where(alone & rounding, real(w) + 0j, w)
+            partner, lone = _partners(w)
+            is_real = xp.asarray([partner[j] == j for j in everyone])
         top = xp.sum(xp.where(xp.abs(V) == largest(xp.abs(V), -2), V, 0.0), axis=-2)
-        phase = xp.where(is_real, top / xp.abs(top), 1.0)
+        phase = xp.where(is_real, top / xp.where(top == 0, 1.0, xp.abs(top)), 1.0)
         turned = V * conj(phase)[None, :]
         V = xp.where(is_real[None, :], real(turned) + 0j, turned)
-        w = xp.where(is_real, real(w) + 0j, w)
         if bool(xp.all(is_real)):
             return cls(real(w), real(V), real(V), phase, everyone, everyone)
-        partner, lone = _partners(w, is_real)
         w, V = (xp.concat([x, conj(x[..., lone])], axis=-1) for x in (w, V))
         active = tuple(j for j in everyone if partner[j] >= j)
         ours = list(active)
@@ -77,13 +83,13 @@ class Kept:
         return xp.where(turned, conj(dw), dw), xp.where(turned, conj(dV), dV) * self.phase
 
 
-def _partners(w: Array, is_real: Array) -> tuple[tuple[int, ...], list[int]]:
+def _partners(w: Array) -> tuple[tuple[int, ...], list[int]]:
     """For every eigenvalue the index of its conjugate, and those whose conjugate is not there: it is appended."""
     xp, k = namespace(w), w.shape[0]
     partner = [-1] * k
     lone: list[int] = []
     for j in range(k):
-        if bool(is_real[j]):
+        if bool(imag(w[j]) == 0):
             partner[j] = j
         elif partner[j] < 0:
             distance = [

@@ -19,6 +19,15 @@ from ._factors import Gradient
 from ._flags import Flag, Index, settle
 from ._kept import Kept
 
+_RAISED = (
+    "Their single eigenvectors have no derivative, only their span and their mean eigenvalue have. If the loss depends on the "
+    "cluster through these alone (a projector, a sum over the cluster), use degeneracy='mask'; a loss that is a smooth function "
+    "of the matrix as a whole needs all eigenpairs: arreig.eig or eigh with degeneracy='split'"
+)
+_MASKED = (
+    "degeneracy='mask' serves losses that depend on the cluster through its span and its mean eigenvalue alone, but these "
+    "cotangents depend on the basis inside it, or tell its eigenvalues apart"
+)
 _SINGULAR = 1e-2  # u kappa at which a gradient keeps two digits
 
 
@@ -99,6 +108,10 @@ class PartialEigensystem:
 
         return Flag(~(self.kappa * roundoff(self.V) < _SINGULAR), 1, report)
 
+    @property
+    def _advice(self) -> str:
+        return _MASKED if isinstance(self.degeneracy, Mask) else _RAISED
+
     def _order(self, active: Sequence[int]) -> list[int]:
         """Neighbours one after the other: they share a factorisation."""
         return sorted(active, key=lambda j: (complex(self.kept.w[j]).imag, complex(self.kept.w[j]).real))
@@ -138,9 +151,7 @@ class PartialEigensystem:
         active = [j for j in self._order(kept.active) if asked[j]]
         self._read(
             self._defective,
-            _reports.degenerate(
-                cotangents.degenerate, kept.w, self.degeneracy.advice if vectors else _reports.EIGENVALUES_SPLIT
-            ),
+            _reports.degenerate(cotangents.degenerate, kept.w, self._advice if vectors else _reports.EIGENVALUES_SPLIT),
             _reports.gauge_dependent(cotangents.gauge_dependent),
         )
         beside = active if vectors or self.square is None else self._ends()
@@ -192,7 +203,7 @@ class PartialEigensystem:
         dBV = None if dB is None else self._product("dB", dB, self.B)
         b = dAV if dBV is None else dAV - dBV * kept.w
         refused = self.degeneracy.refused_tangents(self.pairs)
-        self._read(self._defective, _reports.degenerate(refused, kept.w, self.degeneracy.advice))
+        self._read(self._defective, _reports.degenerate(refused, kept.w, self._advice))
         U = xp.zeros_like(kept.V)
         for j in active:
             if self.check:

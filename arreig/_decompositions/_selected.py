@@ -26,6 +26,7 @@ from ._general import descending
 from ._partial import PartialEigensystem
 from ._system import Result, carried
 
+_DIRECTION = "an eigenvector with v^H B v <= 0"
 SMALL = 1000  # order up to which all eigenpairs are computed where ARPACK cannot compute so many
 
 
@@ -47,6 +48,8 @@ def admitted(A: Any, B: Any, hermitian: bool) -> tuple[Source, Source | None, Pe
     if not hermitian:
         return a, b, Pencil(a.host, None if b is None else b.host)
     mass = None if b is None else hermitian_part("B", b.host)
+    if b is not None and mass is not None and b.has_entries and not bool((real(mass.diagonal()) > 0).all()):
+        raise _indefinite("a diagonal entry that is not positive")
     return a, b, Pencil(hermitian_part("A", a.host), mass, hermitian=True)
 
 
@@ -109,7 +112,7 @@ def method(solve: object) -> Method:
 
 def computed(a: Source, pencil: Pencil, request: Request, solve: Method) -> tuple[Host, Host, ShiftSolver | None]:
     """w, V in the order of preference, ascending if Hermitian, and what was factorised for sigma."""
-    most = pencil.n - (1 if pencil.hermitian and pencil.real else 2)
+    most = max(pencil.n - (1 if pencil.hermitian and pencil.real else 2), 0)
     solver = None
     if request.k > most:
         if pencil.n > SMALL:
@@ -209,7 +212,7 @@ def selected(
             w, V = w[by], V[:, by]
         settle((V,), [_reports.undefined_gauge(V, chosen)], check=True)
         if isinstance(chosen, MassNorm) and not bool(namespace(V).all(scale > 0)):
-            raise _indefinite()
+            raise _indefinite(_DIRECTION)
         V = chosen.fix(V)
     else:
         settle((V,), [_reports.undefined_gauge(V, chosen), _reports.off_scale(V, chosen)], check=True)
@@ -222,10 +225,8 @@ def selected(
     )
 
 
-def _indefinite() -> InputError:
-    return InputError(
-        "B must be positive definite for eigsh, but an eigenvector has v^H B v <= 0; use eigs, which takes any B"
-    )
+def _indefinite(what: str) -> InputError:
+    return InputError(f"B must be positive definite for eigsh, but it has {what}; use eigs, which takes any B")
 
 
 def _own(A: Any, B: Any, system: PartialEigensystem, hermitian: bool) -> PartialEigensystem:
@@ -280,7 +281,7 @@ def _require_orthogonal(pencil: Pencil, V: Host) -> None:
     G = adjoint(V) @ pencil.mass(V)
     d = real(namespace(G).linalg.diagonal(G))
     if not bool(namespace(d).all(d > 0)):
-        raise _indefinite()
+        raise _indefinite(_DIRECTION)
     G = G / (d[:, None] * d[None, :]) ** 0.5
     overlap = float(namespace(G).max(namespace(G).abs(G - namespace(G).eye(len(d)))))
     if not overlap <= roundoff(V) ** 0.5:
