@@ -40,12 +40,13 @@ Method = Literal["auto", "direct", "iterative"] | Callable[..., Any]
 
 
 class Side(NamedTuple):
-    """T_j or its adjoint: the product, the solver, the projectors off its range and off its domain."""
+    """T_j or its adjoint: product, solver, projectors off its range and its domain; scale: of the right-hand side's terms."""
 
     product: Callable[[Host], Host]
     solver: Callable[[Host], Host] | None
     off_range: Callable[[Host], Host]
     off_domain: Callable[[Host], Host]
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,38 +89,36 @@ class Deflated:
         """(I - Q_B Q_B^H) x."""
         return _off(self.Q_B, x)
 
-    def solve(self, j: int, r: Host) -> Host:
-        """T_j^-1 r."""
-        return self._solved(j, r, adjoint=False)
+    def solve(self, j: int, r: Host, scale: float) -> Host:
+        """T_j^-1 r; scale: of what r is the sum of, u times which is noise in it."""
+        return self._solved(j, r, scale, adjoint=False)
 
-    def solve_adjoint(self, j: int, r: Host) -> Host:
+    def solve_adjoint(self, j: int, r: Host, scale: float) -> Host:
         """T_j^-H r."""
-        return self._solved(j, r, adjoint=True)
+        return self._solved(j, r, scale, adjoint=True)
 
     def separation(self, j: int) -> float:
-        """Distance of w_j to the spectrum left out, about and from above: the growth of a generic vector under T_j^-1."""
+        """Distance of w_j to the spectrum left out, about and from above: the growth of a generic vector under T_j^-1 B."""
         if self.Q.shape[1] == self.pencil.n:
             return np.inf
         near = self._direct(j)
         if near is not None and near.distance > 4 * abs(near.shift - self.w[j]):
             return float(near.distance - abs(near.shift - self.w[j]))
-        side = self._side(j, self.kept if near is None else near.solver, adjoint=False)
-        x = side.off_range(probe(self.pencil.n).astype(self._dtype(j)))
+        side = self._side(j, self.kept if near is None else near.solver, 0.0, adjoint=False)
+        x = probe(self.pencil.n).astype(self._dtype(j))
         for _ in range(2):
-            b = x / np.linalg.norm(x)
+            b = side.off_range(self.pencil.mass(x / np.linalg.norm(x)))
             x = self._iterated(side, b, cycles=_CYCLES if near is None else 1)
             if self._excess(side, x, b) <= _ACCEPTED / _WANTED:
                 continue
-            if (
-                near is not None
-            ):  # nothing but an eigenvalue left out, w_j to rounding, keeps such a solver from converging
+            if near is not None:  # such a solver fails only where an eigenvalue left out is w_j to rounding
                 return 0.0
             if self._may_factorise():
                 self.method = "direct"
                 return self.separation(j)
             raise ConvergenceError(
-                f"whether the selection cuts a cluster at eigenpair {j}, w = {_number(self.w[j])}, could not be found out: GMRES did "
-                f"not converge. {self._advice()}, or check=False"
+                f"whether the selection cuts a cluster at eigenpair {j}, w = {_number(self.w[j])}, could not be found out: "
+                f"GMRES did not converge. {self._advice()}, or check=False"
             )
         return float(1 / np.linalg.norm(x))
 
@@ -169,14 +168,14 @@ class Deflated:
             except SingularShiftError:
                 shift = shift + _U**0.5 * abs(shift)
                 solver = self.pencil.factorise(shift)
-        x = self.off_BV(probe(self.pencil.n).astype(self._dtype(j)))
+        x = self.off_V(probe(self.pencil.n).astype(self._dtype(j)))
         for _ in range(3):
             x = x / np.linalg.norm(x)
-            x = self.off_V(solver.solve(self.off_BV(x)))
+            x = self.off_V(solver.solve(self.off_BV(self.pencil.mass(x))))
         self._near = Near(shift, solver, float(1 / np.linalg.norm(x)) if x.any() else np.inf)
         return self._near
 
-    def _side(self, j: int, solver: ShiftSolver | None, *, adjoint: bool) -> Side:
+    def _side(self, j: int, solver: ShiftSolver | None, scale: float, *, adjoint: bool) -> Side:
         w = self.w[j].real if self._real(j) else self.w[j]
         if adjoint:
             return Side(
@@ -184,20 +183,22 @@ class Deflated:
                 None if solver is None else solver.solve_adjoint,
                 self.off_V,
                 self.off_BV,
+                scale,
             )
         return Side(
             lambda x: self.off_BV(self.pencil.apply(w, x)),
             None if solver is None else solver.solve,
             self.off_BV,
             self.off_V,
+            scale,
         )
 
-    def _solved(self, j: int, r: Host, *, adjoint: bool) -> Host:
-        if self.Q.shape[1] == self.pencil.n or not r.any():
-            return np.zeros_like(r)
+    def _solved(self, j: int, r: Host, scale: float, *, adjoint: bool) -> Host:
+        b = (self.off_V if adjoint else self.off_BV)(r)
+        if self.Q.shape[1] == self.pencil.n or np.linalg.norm(b) <= _ROUNDING * _U * scale:
+            return np.zeros_like(b)
         near = self._direct(j)
-        side = self._side(j, self.kept if near is None else near.solver, adjoint=adjoint)
-        b = side.off_range(r)
+        side = self._side(j, self.kept if near is None else near.solver, scale, adjoint=adjoint)
         x = np.zeros_like(b) if near is None else self._refined(side, b)
         if self._excess(side, x, b) > 1:
             better = self._iterated(side, b)
@@ -205,7 +206,7 @@ class Deflated:
         excess = self._excess(side, x, b)
         if excess > _ACCEPTED / _WANTED and near is None and self._may_factorise():
             self.method = "direct"
-            return self._solved(j, r, adjoint=adjoint)
+            return self._solved(j, r, scale, adjoint=adjoint)
         if excess > _ACCEPTED / _WANTED:
             residual = float(np.linalg.norm(b - side.product(x)) / np.linalg.norm(b))
             raise ConvergenceError(
@@ -217,10 +218,11 @@ class Deflated:
 
     def _excess(self, side: Side, x: Host, b: Host) -> float:
         """The residual of x relative to what is wanted."""
-        return float(np.linalg.norm(b - side.product(x))) / self._target(x, b)
+        return float(np.linalg.norm(b - side.product(x))) / self._target(side, x, b)
 
-    def _target(self, x: Host, b: Host) -> float:
-        return float(max(_WANTED * np.linalg.norm(b), _ROUNDING * _U * self.pencil.size * np.linalg.norm(x)))
+    def _target(self, side: Side, x: Host, b: Host) -> float:
+        rounding = _ROUNDING * _U * (self.pencil.size * np.linalg.norm(x) + side.scale)
+        return float(max(_WANTED * np.linalg.norm(b), rounding))
 
     def _advice(self) -> str:
         if callable(self.method):
@@ -240,7 +242,7 @@ class Deflated:
             if not left < 0.5 * norm:
                 break
             x, norm = better, left
-            if norm <= self._target(x, b):
+            if norm <= self._target(side, x, b):
                 break
         return x
 
@@ -257,7 +259,7 @@ class Deflated:
             if solver is None and symmetric:
                 step, _ = linalg.minres(operator, r, rtol=_WANTED, maxiter=cycles * _RESTART)
             else:
-                rtol = max(0.5 * self._target(x, b) / norm, _WANTED)
+                rtol = max(0.5 * self._target(side, x, b) / norm, _WANTED)
                 step, _ = linalg.gmres(operator, r, rtol=rtol, restart=min(_RESTART, n), maxiter=cycles, M=inverse)
             better = x + side.off_domain(step)
             r = side.off_range(b - side.product(better))  # of rounding errors it has some in span V, or B V
@@ -265,7 +267,7 @@ class Deflated:
             if not left < 0.5 * norm:
                 break
             x, norm = better, left
-            if norm <= self._target(x, b):
+            if norm <= self._target(side, x, b):
                 break
         return x
 

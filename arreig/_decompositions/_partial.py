@@ -147,19 +147,20 @@ class PartialEigensystem:
             R = gh + self.pencil.apply_adjoint(kept.w, Z)
         else:  # zero where there is no gV: for eigenvalues of a Hermitian pencil no system is solved
             R = gh - self.BV @ (cotangents.N / self.square[:, None])
-        asked = (column_norm(gh) > 0) | (xp.abs(kept.fold(gw)) > 0)
+        asked = xp.any(cotangents.gP != 0, axis=0) | (column_norm(gh) > 0)
         active = [j for j in self._order(kept.active) if asked[j]]
         self._read(
             self._defective,
             _reports.degenerate(cotangents.degenerate, kept.w, self._advice if vectors else _reports.EIGENVALUES_SPLIT),
             _reports.gauge_dependent(cotangents.gauge_dependent),
         )
+        scale = column_norm(gh) + (self.pencil.size + self.pencil.mass_size * xp.abs(kept.w)) * column_norm(Z)
         beside = active if vectors or self.square is None else self._ends()
         Y = Z
         for j in active:
             if self.check and j in beside:
                 self.deflated.require_separation(j)
-            Y[:, j] = Y[:, j] - self.deflated.solve_adjoint(j, self._real(R[:, j], j))
+            Y[:, j] = Y[:, j] - self.deflated.solve_adjoint(j, self._real(R[:, j], j), float(scale[j]))
         lost = rules.lost(gh, kept.w, kept.V, self.W_0, Y, pairs=self.pairs, degeneracy=self.degeneracy)
         self._read(_reports.lost_precision(xp.any(lost[active])))
         YA, YB = Y[:, active], -Y[:, active] * kept.w[active].conj()
@@ -208,7 +209,7 @@ class PartialEigensystem:
         for j in active:
             if self.check:
                 self.deflated.require_separation(j)
-            U[:, j] = -self.deflated.solve(j, self._real(b[:, j], j))
+            U[:, j] = -self.deflated.solve(j, self._real(b[:, j], j), float(column_norm(b)[j]))
         c = adjoint(self.W_0) @ (b + self.pencil.apply(kept.w, U))
         T = rules.tangents(c, U, kept.w, kept.V, pairs=self.pairs, degeneracy=self.degeneracy)
         dw, T = kept.unfold(xp.linalg.diagonal(c), T)

@@ -3,7 +3,7 @@
 from numbers import Complex, Integral, Real
 from typing import Any
 
-from .._array_api import adjoint, column_norm, is_complex, namespace, real, roundoff
+from .._array_api import adjoint, column_norm, imag, is_complex, namespace, real, roundoff
 from .._backends.deflated import Method
 from .._backends.krylov import (
     WHICH,
@@ -135,7 +135,11 @@ def computed(a: Source, pencil: Pencil, request: Request, solve: Method) -> tupl
     best = preference(w, request.which, request.sigma)[: request.k]
     if pencil.hermitian:
         best = best[w[best].argsort(kind="stable")]
-    return w[best], V[:, best], solver
+    w, V = w[best], V[:, best]
+    if pencil.real and not pencil.hermitian:  # of a pair that k cuts ARPACK keeps the one or the other
+        lone = [j for j in range(len(w)) if imag(w[j]) < 0 and not bool((w == w[j].conj()).any())]
+        w[lone], V[:, lone] = w[lone].conj(), V[:, lone].conj()
+    return w, V, solver
 
 
 def _mass_solver(pencil: Pencil) -> ShiftSolver | None:
