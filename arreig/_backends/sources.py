@@ -107,9 +107,10 @@ class Dense(Source):
         self._like = A
         if not isinstance(A, np.ndarray):
             self.family = type(A).__module__.partition(".")[0]
-        self.host = double(name, self._backend.to_host(A))
+        x = self._backend.to_host(A)
+        self.host = double(name, x)
         self.shape = tuple(A.shape)
-        self.single, self.real = _precision(self._backend.to_host(A[:0]).dtype)
+        self.single, self.real = _precision(x.dtype)
 
     def gradient(self, Y: Host, V: Host) -> Any:
         return self.array(Y @ V.conj().T)

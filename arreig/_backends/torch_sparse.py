@@ -57,10 +57,16 @@ def with_values(A: Array, values: Array) -> Array:
     """A sparse tensor of the structure of A, which it does not share, with other values."""
     size = tuple(A.shape)
     if A.layout == torch.sparse_coo:
-        return torch.sparse_coo_tensor(A._indices().clone(), values, size, is_coalesced=A.is_coalesced())
+        return torch.sparse_coo_tensor(
+            A._indices().clone(), values, size, is_coalesced=A.is_coalesced(), check_invariants=False
+        )
     if A.layout == torch.sparse_csr:
-        return torch.sparse_csr_tensor(A.crow_indices().clone(), A.col_indices().clone(), values, size)
-    return torch.sparse_csc_tensor(A.ccol_indices().clone(), A.row_indices().clone(), values, size)
+        return torch.sparse_csr_tensor(
+            A.crow_indices().clone(), A.col_indices().clone(), values, size, check_invariants=False
+        )
+    return torch.sparse_csc_tensor(
+        A.ccol_indices().clone(), A.row_indices().clone(), values, size, check_invariants=False
+    )
 
 
 def _host(x: Array) -> Host:

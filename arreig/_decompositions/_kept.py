@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .._array_api import conj, imag, is_complex, largest, namespace, real
+from .._array_api import column_dot, conj, imag, is_complex, largest, namespace, real
 from .._types import Array
 
 _ROUNDING = 1e2  # u (|A| + |w|) times this is what rounding makes of the imaginary part of a real eigenvalue
@@ -13,8 +13,8 @@ class Kept:
     """K >= k eigenpairs, the caller's k first, and how to pass between the two.
 
     Real matrices have conjugate pairs, of which the selection may hold one member: the other is added, without cotangents. Of
-    a pair one member, its *representative*, is solved for, with both cotangents, of which only Re(Y V^H) matters. Eigenvectors
-    of real eigenvalues are made real, by a factor 1/phase.
+    a pair one member, its *representative*, is solved for, with both cotangents, of which only Re(Y V^H) matters. The other is
+    phase times its conjugate, and an eigenvector of a real eigenvalue phase times a real one.
     """
 
     w: Array  # (K,)
@@ -42,12 +42,18 @@ class Kept:
             is_real = xp.asarray([partner[j] == j for j in everyone])
         top = xp.sum(xp.where(xp.abs(V) == largest(xp.abs(V), -2), V, 0.0), axis=-2)
         phase = xp.where(is_real, top / xp.where(top == 0, 1.0, xp.abs(top)), 1.0)
-        turned = V * conj(phase)[None, :]
-        V = xp.where(is_real[None, :], real(turned) + 0j, turned)
+        V = xp.where(is_real[None, :], real(V * conj(phase)[None, :]) + 0j, V)
         if bool(xp.all(is_real)):
             return cls(real(w), real(V), real(V), phase, everyone, everyone)
-        w, V = (xp.concat([x, conj(x[..., lone])], axis=-1) for x in (w, V))
         active = tuple(j for j in everyone if partner[j] >= j)
+        first = [
+            min(j, partner[j]) for j in everyone
+        ]  # the second of a pair is taken for the conjugate of the first, times phase
+        second = xp.asarray([j not in active for j in everyone])
+        mirrored = conj(V[:, first])
+        phase = xp.where(second, column_dot(mirrored, V) / column_dot(mirrored, mirrored), phase)
+        V = xp.where(second, mirrored, V)
+        w, V = (xp.concat([x, conj(x[..., lone])], axis=-1) for x in (w, V))
         ours = list(active)
         complex_ones = [j for j in active if partner[j] != j]
         basis = xp.concat([real(V[:, ours]), imag(V[:, complex_ones])], axis=-1)

@@ -139,9 +139,9 @@ class PartialEigensystem:
             pairs=self.pairs,
             kappa=self.kappa,
             size=xp.asarray(self.unit),
-            gauge=self.gauge,
             degeneracy=self.degeneracy,
         )
+        dependent = rules.gauge_dependent(gV, gw, self.V, size=xp.asarray(self.unit), gauge=self.gauge)
         Z = self.W_0 @ cotangents.gP
         if self.square is None:
             R = gh + self.pencil.apply_adjoint(kept.w, Z)
@@ -152,7 +152,7 @@ class PartialEigensystem:
         self._read(
             self._defective,
             _reports.degenerate(cotangents.degenerate, kept.w, self._advice if vectors else _reports.EIGENVALUES_SPLIT),
-            _reports.gauge_dependent(cotangents.gauge_dependent),
+            _reports.gauge_dependent(dependent),
         )
         scale = column_norm(gh) + (self.pencil.size + self.pencil.mass_size * xp.abs(kept.w)) * column_norm(Z)
         beside = active if vectors or self.square is None else self._ends()

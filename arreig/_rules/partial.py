@@ -49,12 +49,11 @@ _LOST = 1e-2
 
 
 class KeptCotangents(NamedTuple):
-    """gP and N (k, k) of the kept pairs, and what is refused: pairs (k, k) and columns (k,)."""
+    """gP and N (k, k) of the kept pairs, and which pairs (k, k) are refused."""
 
     gP: Array
     N: Array
     degenerate: Array
-    gauge_dependent: Array
 
 
 def cotangents(
@@ -69,7 +68,6 @@ def cotangents(
     pairs: Array,
     kappa: Array,
     size: Array,
-    gauge: Gauge,
     degeneracy: Degeneracy,
 ) -> KeptCotangents:
     """What the rule makes of cotangents within the kept pairs; square (k,) = r_j^2 for a Hermitian pencil."""
@@ -77,16 +75,28 @@ def cotangents(
     N = adjoint(V) @ gh
     S = N if square is None else (N - adjoint(N) * square[:, None] / square[None, :]) / 2
     v, g = column_norm(V), column_norm(gV)
-    noise = _NOISE * V.shape[-2] ** 0.5 * roundoff(V) * (largest(v * g, -1) + largest(xp.abs(gw), -1) * size)
     scale = v[:, None] * g[None, :]
-    coupled = xp.abs(S) > relative_tolerance(V) * (scale + scale.mT) + noise
+    apart = xp.maximum(
+        kappa[:, None], kappa[None, :]
+    )  # N_ij of vectors that are nearly parallel vanishes whatever the loss
+    bound = relative_tolerance(V) * (scale + scale.mT) / xp.where(apart >= 1, apart, 1.0)
+    coupled = xp.abs(S) > bound + _noise(gV, gw, V, size)
     asked = (g > 0)[:, None] | (g > 0)[None, :]
     return KeptCotangents(
         diagonal_matrix(gw) + conj(degeneracy.inverse_gaps(w, pairs)) * S,
         N,
         degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, kappa, size)),
-        gauge.dependence(V, gV, g, noise),
     )
+
+
+def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array:
+    """Vectors (k,) on whose phase the loss depends although the gauge leaves it open."""
+    return gauge.dependence(V, gV, column_norm(gV), _noise(gV, gw, V, size))
+
+
+def _noise(gV: Array, gw: Array, V: Array, size: Array) -> Array:
+    reach = largest(column_norm(V) * column_norm(gV), -1) + largest(namespace(V).abs(gw), -1) * size
+    return _NOISE * V.shape[-2] ** 0.5 * roundoff(V) * reach
 
 
 def lost(gh: Array, w: Array, V: Array, W_0: Array, Y: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:
