@@ -8,7 +8,9 @@ from typing import NamedTuple
 GENERAL = ("eig", "eigvals", "matrix_function", "sqrtm", "logm")
 HERMITIAN = ("eigh", "eigvalsh")
 SUBSPACES = ("spectral_projector", "invariant_subspace")
-FUNCTIONS = (*GENERAL, *HERMITIAN, *SUBSPACES)
+PARTIAL = ("eigs", "eigsh")
+GROUPS = (GENERAL, HERMITIAN, SUBSPACES, PARTIAL)
+FUNCTIONS = tuple(name for names in GROUPS for name in names)
 
 
 class Capability(NamedTuple):
@@ -32,17 +34,29 @@ _NO_GPU = "never run on a GPU: none was at hand"
 _HOST = "LAPACK on the host, with a `HostTransferWarning` once"
 
 
-def _functions(general: str, hermitian: str, subspaces: str, untested: str = "") -> dict[str, Capability]:
+_CUPY_SPARSE = "sparse matrices: CuPy's `eigsh`, where it can; else on the host, with a warning once"
+_ARPACK = "ARPACK on the host, outside tracers"
+
+
+def _functions(
+    general: str, hermitian: str, subspaces: str, partial: str = _ARPACK, untested: str = ""
+) -> dict[str, Capability]:
     return {
         name: Capability(how, untested)
-        for names, how in ((GENERAL, general), (HERMITIAN, hermitian), (SUBSPACES, subspaces))
+        for names, how in zip(GROUPS, (general, hermitian, subspaces, partial), strict=True)
         for name in names
     }
 
 
 LIBRARIES = {
     "numpy": Library(
-        "NumPy", _functions("LAPACK; V factorised once", "LAPACK", "LAPACK's ordered Schur form, through SciPy")
+        "NumPy",
+        _functions(
+            "LAPACK; V factorised once",
+            "LAPACK",
+            "LAPACK's ordered Schur form, through SciPy",
+            "ARPACK, SuperLU; also SciPy's sparse arrays and `LinearOperator`",
+        ),
     ),
     "strict": Library(
         "array-api-strict, any array API library with `linalg.eig`",
@@ -53,7 +67,13 @@ LIBRARIES = {
     ),
     "torch-cuda": Library(
         "PyTorch, CUDA",
-        _functions("as `torch.linalg` does it there", "as `torch.linalg` does it there", _HOST, _NO_GPU),
+        _functions(
+            "as `torch.linalg` does it there",
+            "as `torch.linalg` does it there",
+            _HOST,
+            "on the host, with a warning once; also sparse tensors",
+            _NO_GPU,
+        ),
         "arreig_torch",
     ),
     "jax": Library(
@@ -64,24 +84,28 @@ LIBRARIES = {
             "SciPy's, in `jit` and `vmap` by a callback",
         ),
     ),
-    "jax-gpu": Library("JAX, GPU", _functions("JAX's: LAPACK on the host, by default", "JAX's", _HOST, _NO_GPU)),
+    "jax-gpu": Library(
+        "JAX, GPU", _functions("JAX's: LAPACK on the host, by default", "JAX's", _HOST, untested=_NO_GPU)
+    ),
     "cupy": Library(
         "CuPy ≥ 14 with cuSOLVER ≥ 11.7",
-        _functions("cuSOLVER", "cuSOLVER", _HOST, _NO_GPU + "; its logic and signatures are tested without"),
+        _functions(
+            "cuSOLVER", "cuSOLVER", _HOST, _CUPY_SPARSE, _NO_GPU + "; its logic and signatures are tested without"
+        ),
     ),
     "cupy-host": Library(
         "CuPy, older, or ROCm",
-        _functions(_HOST, "cuSOLVER", _HOST, _NO_GPU + "; its logic is tested without"),
+        _functions(_HOST, "cuSOLVER", _HOST, _CUPY_SPARSE, _NO_GPU + "; its logic is tested without"),
     ),
 }
 
 
 def markdown() -> str:
     """The table as the README shows it."""
-    heads = (", ".join(f"`{name}`" for name in names) for names in (GENERAL, HERMITIAN, SUBSPACES))
-    rows = [f"| library | {' | '.join(heads)} | tested | differentiates it itself |", "|---|---|---|---|---|---|"]
+    heads = (", ".join(f"`{name}`" for name in names) for names in GROUPS)
+    rows = [f"| library | {' | '.join(heads)} | tested | differentiates it itself |", "|---" * (len(GROUPS) + 3) + "|"]
     for library in LIBRARIES.values():
-        how = [library.functions[names[0]] for names in (GENERAL, HERMITIAN, SUBSPACES)]
+        how = [library.functions[names[0]] for names in GROUPS]
         adapter = f"`{library.adapter}`" if library.adapter else "-"
         cells = [library.title, *(capability.how for capability in how), how[0].untested or "yes", adapter]
         rows.append(f"| {' | '.join(cells)} |")
