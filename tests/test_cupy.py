@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 
 import arreig
 from arreig._backends.schur import schur
+from arreig._backends.standard import warn_of_host
 from arreig._errors import HostTransferWarning, InputError
 
 MAJOR = int(pytest.importorskip("cupy").__version__.split(".")[0])
@@ -263,3 +265,93 @@ def test_eigh_stays_where_it_is(cupy: SimpleNamespace) -> None:
         w, V = backend.BACKEND.eigh(fake(np.zeros(shape)))
         assert w.shape == backend.BACKEND.eigvalsh(fake(np.zeros(shape))).shape == shape[:-1]
     assert Fake.gets == 0
+
+
+class FakeSparse:
+    """A sparse matrix that passes for CuPy's."""
+
+    __module__ = "cupyx.scipy.sparse"
+
+    def __init__(self, A: Any) -> None:
+        self.host = A
+        self.data = fake(A.data)
+
+    def get(self) -> Any:
+        return self.host.copy()
+
+    def tocsr(self) -> Any:
+        return FakeSparse(self.host.tocsr())
+
+
+@pytest.fixture
+def cupyx_sparse(cupy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Modules that pass for cupyx.scipy.sparse and its linalg; the calls of eigsh."""
+    calls: list[dict[str, Any]] = []
+
+    def eigsh(A: Any, k: int, **options: Any) -> Any:
+        calls.append(options)
+        options["v0"] = options["v0"].view(np.ndarray)
+        return tuple(map(fake, scipy.sparse.linalg.eigsh(A.host, k, **options)))
+
+    sparse, linalg = ModuleType("cupyx.scipy.sparse"), ModuleType("cupyx.scipy.sparse.linalg")
+    sparse.csr_matrix = sparse.coo_matrix = FakeSparse  # type: ignore[attr-defined]
+    linalg.eigsh = eigsh  # type: ignore[attr-defined]
+    sparse.linalg = linalg  # type: ignore[attr-defined]
+    scipy_ = ModuleType("cupyx.scipy")
+    scipy_.sparse = sparse  # type: ignore[attr-defined]
+    cupyx = ModuleType("cupyx")
+    cupyx.scipy = scipy_  # type: ignore[attr-defined]
+    names = {"cupyx": cupyx, "cupyx.scipy": scipy_, "cupyx.scipy.sparse": sparse, "cupyx.scipy.sparse.linalg": linalg}
+    for name, module in names.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "arreig._backends.cupy_sparse", raising=False)
+    warn_of_host.cache_clear()
+    yield calls
+    warn_of_host.cache_clear()
+
+
+def test_sparse_matrices(cupyx_sparse: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's eigsh where it can, with a fixed start; else, and for derivatives, the host, said once; results where A is."""
+    cupy_sparse = importlib.import_module("arreig._backends.cupy_sparse")
+    monkeypatch.setattr(cupy_sparse, "in_library", lambda name, x, like: np.asarray(x))
+    S = scipy.sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(50, 50), format="csr")
+    S = S + scipy.sparse.diags_array(np.linspace(0, 1, 50))
+    A = FakeSparse(scipy.sparse.csr_matrix(S))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        res = arreig.eigsh(A, 3, which="LA")
+    with pytest.warns(HostTransferWarning, match="as do their derivatives"):
+        g = res.vjp(np.ones((50, 3)), np.ones(3))
+    warn_of_host.cache_clear()
+    (options,) = cupyx_sparse
+    assert options["which"] == "LA"
+    assert options["v0"].any()
+    assert isinstance(res.eigenvectors, Fake)
+    assert isinstance(g, FakeSparse)
+    expected = arreig.eigsh(S, 3, which="LA")
+    np.testing.assert_allclose(res.eigenvalues, expected.eigenvalues, atol=1e-12)
+    np.testing.assert_allclose(g.host.toarray(), expected.vjp(np.ones((50, 3)), np.ones(3)).toarray(), atol=1e-9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for function, kind in (
+            (arreig.eigsh, {"sigma": -0.1}),
+            (arreig.eigs, {"sigma": -0.1}),
+            (arreig.eigsh, {"B": A}),
+        ):
+            there = function(A, 2, **kind)
+            here = function(S, 2, **{key: S if value is A else value for key, value in kind.items()}, check=False)
+            np.testing.assert_allclose(there.eigenvalues, here.eigenvalues, atol=1e-12)
+    assert [str(c.message).partition(" to the host")[0] for c in caught if c.category is HostTransferWarning] == [
+        "eigs and eigsh copy CuPy's matrices"
+    ]
+    assert len(cupyx_sparse) == 1
+
+
+def test_what_the_sparse_backend_asks_of_cupy() -> None:
+    """Read, not imported: cupyx.scipy.sparse loads cuBLAS."""
+    import cupyx
+
+    source = (Path(cupyx.__file__).parent / "scipy" / "sparse" / "linalg" / "_eigen.py").read_text()
+    (eigsh,) = (f for f in ast.parse(source).body if isinstance(f, ast.FunctionDef) and f.name == "eigsh")
+    assert [a.arg for a in eigsh.args.args] == ["a", "k"]
+    assert {"which", "v0", "ncv", "maxiter", "tol"} <= {a.arg for a in eigsh.args.kwonlyargs}

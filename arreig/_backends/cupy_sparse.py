@@ -8,8 +8,8 @@ import cupyx.scipy.sparse.linalg as linalg
 from .._types import Array
 from .cupy import BACKEND
 from .krylov import Request
-from .pencil import Host
-from .sources import Sparse, in_library
+from .pencil import Host, start
+from .sources import Sparse, double, in_library
 from .standard import warn_of_host
 
 
@@ -26,12 +26,20 @@ class CupySparse(Sparse):
 
     def eigenpairs(self, request: Request, *, hermitian: bool, alone: bool) -> tuple[Host, Host] | None:
         k, which, sigma, v0, ncv, tol, maxiter = request
-        if not (hermitian and alone and sigma is None and which in ("LM", "LA", "SA") and v0 is None):
+        if not (hermitian and alone and sigma is None and which in ("LM", "LA", "SA")):
             warn_of_host("CuPy")
             return None
+        first = (start(self.shape[0]) if v0 is None else v0).astype(self._like.dtype)
+        options = {
+            "which": which,
+            "v0": BACKEND.from_host(first, self._like),
+            "ncv": ncv,
+            "maxiter": maxiter,
+            "tol": tol,
+        }
         with self._like.device:
-            w, V = linalg.eigsh(self._there.tocsr(), k=k, which=which, ncv=ncv, maxiter=maxiter, tol=tol)
-        return w.get(), V.get()
+            w, V = linalg.eigsh(self._there.tocsr(), k, **options)
+        return double("CuPy's eigenvalues", w.get()), double("CuPy's eigenvectors", V.get())
 
     def gradient(self, Y: Host, V: Host) -> Any:
         with self._like.device:
@@ -41,4 +49,5 @@ class CupySparse(Sparse):
         return BACKEND.from_host(super().array(x), self._like)
 
     def vector(self, name: str, x: Array) -> Host:
+        warn_of_host("CuPy")  # a derivative begins
         return in_library(name, x, self._like)
