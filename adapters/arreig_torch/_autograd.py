@@ -46,7 +46,7 @@ class Problem:
             system, flags = HermitianEigensystem.of(A, **options)
         else:
             system, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
-        arrays: Tensors = (system.w, system.V)
+        arrays: Tensors = (system.eigenvalues, system.V)
         if self.left and isinstance(system, GeneralEigensystem):
             arrays, flags = (*arrays, system.W), [*flags, system.defective]
         arrays = system.settle(arrays, flags)
@@ -67,8 +67,8 @@ class Problem:
         if not self.vectors:
             # dV is there for second derivatives alone: where it does not exist, it must not keep dw from existing.
             silent = replace(system, options=replace(system.options, check=False, refine=0))
-            return system.eigenvalue_jvp(dA), replace(self, vectors=True).jvp(silent, dA)[1]
-        return system.jvp(dA) if isinstance(system, HermitianEigensystem) else system.jvp(dA, self.left)
+            return system.eigenvalue_jvp(dA, None), replace(self, vectors=True).jvp(silent, dA)[1]
+        return system.jvp(dA, None) if isinstance(system, HermitianEigensystem) else system.jvp(dA, None, self.left)
 
 
 class Decomposition(Function):
