@@ -27,15 +27,15 @@ def kind(x: object) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
-def matrix(A: Array) -> tuple[Array, Backend]:
+def matrix(A: Array, name: str = "A") -> tuple[Array, Backend]:
     """A as ``(..., n, n)`` in one of the four dtypes, and its backend; integers become float64."""
-    _library("A", A)
+    _library(name, A)
     backend = backend_for(A)
-    A = _dtype("A", backend.admit("A", A))
+    A = _dtype(name, backend.admit(name, A))
     if A.ndim < 2:
-        raise InputError(f"A must have at least two dimensions, (..., n, n); got shape {tuple(A.shape)}")
+        raise InputError(f"{name} must have at least two dimensions, (..., n, n); got shape {tuple(A.shape)}")
     if A.shape[-1] != A.shape[-2]:
-        raise InputError(f"A must be square in its last two dimensions, (..., n, n); got shape {tuple(A.shape)}")
+        raise InputError(f"{name} must be square in its last two dimensions, (..., n, n); got shape {tuple(A.shape)}")
     return A, backend
 
 
