@@ -23,7 +23,7 @@ from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._perturb import Perturb
 from .._rules import eig as rules
-from .._rules._pencil import Pencil, growth, times
+from .._rules._pencil import Pencil, growth, times, times_adjoint
 from .._rules._refinement import Refinement
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
@@ -212,10 +212,8 @@ class GeneralEigensystem(Eigensystem):
         xp = namespace(self.V)
         norm = column_norm(self.inverse_adjoint)
         W = self.inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
-        Ww = W * conj(self.w)[..., None, :]
-        if self.pencil is not None:
-            Ww = adjoint(promote_complex(self.pencil.B)) @ Ww
-        residual = column_norm(adjoint(promote_complex(self.decomposed)) @ W - Ww) / self._growth
+        BWw = times_adjoint(self.pencil, W * conj(self.w)[..., None, :])
+        residual = column_norm(adjoint(promote_complex(self.decomposed)) @ W - BWw) / self._growth
         return residual if self.pencil is None else xp.where(self.pencil.infinite, 0.0, residual)
 
     @property
@@ -238,10 +236,13 @@ class GeneralEigensystem(Eigensystem):
         lost = numerically_singular(self.magnitude) & (self._growth > 1)
         return self.pencil.infinite | lost
 
-    def left_exists(self) -> Flag:
-        """Whether there are left eigenvectors (B V)^-H."""
-        where = self.at_infinity
-        return _reports.at_infinity(where, "the left eigenvectors (B V)^-H, or their cotangent gW,", self.eigenvalues)
+    def _left(self, X: Array, flags: list[Flag]) -> Array:
+        """W and dW in the caller's unit, gW in this system's: divided by it. W exists if all eigenvalues are finite."""
+        if self.pencil is None:
+            return X
+        what = "the left eigenvectors (B V)^-H, or their cotangent gW,"
+        flags.append(_reports.at_infinity(self.at_infinity, what, self.eigenvalues))
+        return X / self.pencil.unit[..., None, None]
 
     def _refined(self, rule: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
         """What a rule returns, refined as the options say; its last result, the columns that ask for refinement, is read.
@@ -260,11 +261,10 @@ class GeneralEigensystem(Eigensystem):
 
     def arrays(self, left: bool, flags: list[Flag]) -> tuple[tuple[Array, ...], list[Flag]]:
         """The caller's w, V and, with left, W, and the flags with those of W."""
+        flags = list(flags)
         if not left:
             return (self.eigenvalues, self.V), flags
-        exists = [] if self.pencil is None else [self.left_exists()]
-        W = self.W if self.pencil is None else self.W / self.pencil.unit[..., None, None]
-        return (self.eigenvalues, self.V, W), [*flags, *exists, self.defective]
+        return (self.eigenvalues, self.V, self._left(self.W, flags)), [*flags, self.defective]
 
     def _finite_only(self, name: str, g: Array, flags: list[Flag]) -> Array:
         """A cotangent (..., n) or (..., n, n), which must vanish for infinite eigenvalues."""
@@ -306,13 +306,10 @@ class GeneralEigensystem(Eigensystem):
                 accuracy = accuracy + _LEFT_SPLIT * self._left_error
             gS = None
             if gW is not None:
-                gW = self.cotangent("gW", gW, self.V, flags)
-                if self.pencil is not None:
-                    flags.append(self.left_exists())
-                    gW = gW / self.pencil.unit[..., None, None]
+                gW = self._left(self.cotangent("gW", gW, self.V, flags), flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)
                 gS = rules.left_cotangent(gW, self.W)
-                gV = gV + (gS if self.pencil is None else adjoint(promote_complex(self.pencil.B)) @ gS)
+                gV = gV + times_adjoint(self.pencil, gS)
                 accuracy = accuracy + _LEFT * self._left_error
             rule = partial(
                 rules.vjp,
@@ -378,17 +375,13 @@ class GeneralEigensystem(Eigensystem):
         )
         dw, dV, refused = self._refined(rule)
         flags += [self.defective, _reports.degenerate(refused, self.eigenvalues, self.options.degeneracy.advice)]
-        dW = ()
-        if left:
-            dS = times(self.pencil, dV)
-            if self.pencil is not None:
-                flags.append(self.left_exists())
-                dS = dS if dB is None else dS + promote_complex(dB) @ self.V
-            dW = (rules.left_tangent(dS, self.W),)
+        results: tuple[Array, ...] = (self._finite(dw), dV)
         if self.pencil is not None:
-            dV = namespace(dV).where(self.at_infinity[..., None, :], float("nan"), dV)
-            dW = tuple(x / self.pencil.unit[..., None, None] for x in dW)
-        return self.settle((self._finite(dw), dV, *dW), flags)
+            results = results[0], namespace(dV).where(self.at_infinity[..., None, :], float("nan"), dV)
+        if left:
+            dS = times(self.pencil, dV) if dB is None else times(self.pencil, dV) + promote_complex(dB) @ self.V
+            results = (*results, self._left(rules.left_tangent(dS, self.W), flags))
+        return self.settle(results, flags)
 
     def eigenvalue_jvp(self, dA: Array, dB: Array | None, flags: Sequence[Flag] = ()) -> Array:
         """dw."""

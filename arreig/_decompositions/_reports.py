@@ -160,14 +160,14 @@ def not_definite(least: Array) -> Flag:
 
 
 def at_infinity(where: Array, name: str, w: Array) -> Flag:
-    """A derivative asks for an eigenpair with an infinite eigenvalue; where (..., n)."""
+    """An eigenpair with an infinite eigenvalue is asked for; where (..., n)."""
 
     def report(index: Index) -> Exception:
         *batch, j = index
         return _errors.InfiniteEigenvalueError(
-            f"{name} asks for a derivative of eigenpair {j}{member(tuple(batch))}, w[{j}] = {number(w[index])}: B is singular to "
-            f"working precision, B v = 0 in this pair, so that it has none. Give it a zero cotangent: the finite pairs have "
-            f"derivatives; or take eig(B, A), whose eigenvalues are 1/w"
+            f"{name} asks for eigenpair {j}{member(tuple(batch))}, w[{j}] = {number(w[index])}: B is singular to "
+            f"working precision, B v = 0, so that it has neither derivatives nor a left eigenvector with w^H B v = 1. Give it a "
+            f"zero cotangent: the finite pairs have derivatives; or take eig(B, A), whose eigenvalues are 1/w"
         )
 
     return Flag(where, 1, report)

@@ -17,7 +17,7 @@ Source: Stewart, Sun, Matrix Perturbation Theory (1990), ch. VI.
 
 from typing import NamedTuple
 
-from .._array_api import namespace, promote_complex
+from .._array_api import adjoint, namespace, promote_complex
 from .._types import Array
 
 
@@ -34,6 +34,11 @@ class Pencil(NamedTuple):
 def times(pencil: Pencil | None, X: Array, /) -> Array:
     """B X, for complex X."""
     return X if pencil is None else promote_complex(pencil.B) @ X
+
+
+def times_adjoint(pencil: Pencil | None, X: Array, /) -> Array:
+    """B^H X, for complex X."""
+    return X if pencil is None else adjoint(promote_complex(pencil.B)) @ X
 
 
 def growth(w: Array, size: Array) -> Array:

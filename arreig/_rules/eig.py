@@ -58,7 +58,7 @@ from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
-from ._pencil import Pencil, growth, inverse_gaps, times
+from ._pencil import Pencil, growth, inverse_gaps, times, times_adjoint
 from ._refinement import Refinement, asks, refused_members, trusted
 
 _DROWNED = 1e-2  # least |gA| against its terms' rounding errors, for gradients of eigenvalues: two digits
@@ -198,9 +198,7 @@ def _cotangent_of_B(Y: Array, w: Array, V: Array) -> Array:
 
 
 def _adjoint_residual(Y: Array, gh: Array, A: Array, w: Array, V: Array, pencil: Pencil | None) -> Array:
-    Yw = Y * conj(w)[..., None, :]
-    Yw = Yw if pencil is None else adjoint(promote_complex(pencil.B)) @ Yw
-    R = -gh - (adjoint(promote_complex(A)) @ Y - Yw)
+    R = -gh - (adjoint(promote_complex(A)) @ Y - times_adjoint(pencil, Y * conj(w)[..., None, :]))
     return R - V * (column_dot(V, R) / column_square(V))[..., None, :]
 
 
