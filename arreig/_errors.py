@@ -42,6 +42,10 @@ class DefectiveMatrixError(ArreigError):
     """The eigenvectors are numerically linearly dependent: the matrix is defective or too close to it."""
 
 
+class InfiniteEigenvalueError(ArreigError):
+    """A cotangent of an eigenpair of A V = B V diag(w) with a singular B whose eigenvalue is infinite."""
+
+
 class SpectrumNotSeparatedError(ArreigError):
     """Selected eigenvalues are too close to others for their invariant subspace to have a derivative."""
 

@@ -11,6 +11,10 @@ inner product <X, Y> = Re tr(X^H Y), the adjoint of u -> u + c(u) v is gV -> gh:
                    on the phase
     Component(m)   v_m                                      -u_m/v_m                                     gV - e_m s/conj(v_m)
     Functional(z)  z^H v                                    -z^H u/(z^H v)                               gV - z s/conj(z^H v)
+    B-norm         v^H B v and the phase of v_k             -i Im(conj(p) u_k)/|v_k|                     gV - i p Im(s)/|v_k| e_k
+
+The last is for a Hermitian A and a positive definite B, where v_j^H B u_j = 0. It depends on B itself: dv gets
+-v (v^H dB v)/(2 v^H B v) more, so that gB gets -Re(s) v v^H/(2 v^H B v).
 
 p = v_k/|v_k|. Every formula holds the fixed quantity where it is, so an eigensystem of any phase is differentiated as it
 was given. Adjoint: Re(conj(s) c(u)) = <gh - gV, u> for each row, by Re(conj(s) c) = Re(s) Re(c) + Im(s) Im(c) and
@@ -20,7 +24,8 @@ Sources: Magnus, Econometric Theory 1 (1985) for z^H v = 1; Boeddeker et al., ar
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from operator import index
 from typing import Literal, TypeAlias
 
@@ -78,13 +83,17 @@ class Gauge(ABC):
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         """gh, the adjoint of project_tangent."""
 
-    def mass_tangent(self, V: Array, dBV: Array, /) -> Array:
-        """What dB, of which dBV are the images of V, adds to dV besides U."""
+    def bound(self, product: Callable[[Array], Array], /) -> "Gauge":
+        """The gauge for eigenvectors of A V = B V diag(w), able to scale and fix them; product: V -> B V."""
+        return self
+
+    def tangent_of_norm(self, V: Array, P: Array, /) -> Array:
+        """What dB adds to dV by a norm that depends on B; P (..., n) are the v_j^H dB v_j/(v_j^H B v_j)."""
         return 0 * V
 
-    def mass_cotangent(self, V: Array, gV: Array, /) -> Array:
-        """Y_B in Y_B V^H, what gV adds to gB besides: the adjoint of mass_tangent."""
-        return 0 * V
+    def cotangent_of_norm(self, V: Array, gV: Array, /) -> Array:
+        """The adjoint: the cotangents (..., n) of P."""
+        return 0 * column_square(V)
 
     def undefined(self, V: Array, /) -> Array:
         """Columns ``(..., n)``, of any scale, that this gauge cannot scale."""
@@ -125,28 +134,27 @@ class Canonical(Gauge):
         return xp.where(mask, _columns(size), V)  # exactly real, where the product leaves a rounding error
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
-        return self._in_phase(V, U, -real(column_dot(V, U)) / _nonzero(column_square(V)))
-
-    def _in_phase(self, V: Array, U: Array, c: Array) -> Array:
-        """U + V diag(c), c completed by what holds the phase."""
-        xp = namespace(V)
+        c = -real(column_dot(V, U)) / _nonzero(column_square(V))
         if is_complex(V):
-            mask, v_k = self._anchor(V)
-            u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
-            c = c - 1j * imag(u_k / _nonzero(v_k))  # Im(conj(p) u_k)/|v_k| = Im(u_k/v_k)
+            c = c + 1j * self._turn(V, U)
         return U + V * _columns(c)
+
+    def _turn(self, V: Array, U: Array) -> Array:
+        """Im c."""
+        xp = namespace(V)
+        mask, v_k = self._anchor(V)
+        u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
+        return -imag(u_k / _nonzero(v_k))  # Im(conj(p) u_k)/|v_k| = Im(u_k/v_k)
+
+    def _turned(self, V: Array, s: Array) -> Array:
+        """What Im c takes from gV."""
+        mask, v_k = self._anchor(V)
+        return namespace(V).where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
 
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         s = column_dot(V, gV)
-        return self._out_of_phase(V, gV - V * _columns(real(s) / _nonzero(column_square(V))), s)
-
-    def _out_of_phase(self, V: Array, gh: Array, s: Array) -> Array:
-        """The adjoint of the completion."""
-        xp = namespace(V)
-        if is_complex(V):
-            mask, v_k = self._anchor(V)
-            gh = gh - xp.where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
-        return gh
+        gh = gV - V * _columns(real(s) / _nonzero(column_square(V)))
+        return gh - self._turned(V, s) if is_complex(V) else gh
 
     def tie_ratio(self, V: Array, real_matrix: bool, /) -> Array:
         """The largest modulus (..., n) of the components that could take over from k, relative to the largest."""
@@ -163,36 +171,34 @@ class Canonical(Gauge):
         return self.tie_ratio(V, real_matrix) >= 1 - 4 * roundoff(V) ** 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class MassNorm(Canonical):
-    """v^H B v = 1, the largest component real and positive. B: whatever has products with V."""
+@dataclass(frozen=True)
+class BNorm(Canonical):
+    """v^H B v = 1, the largest component real and positive, for a Hermitian A and a positive definite B."""
 
-    B: Array
+    product: Callable[[Array], Array] | None = field(default=None, compare=False, repr=False)
 
-    def _square(self, V: Array) -> Array:
-        return real(column_dot(V, self.B @ V))
+    def bound(self, product: Callable[[Array], Array], /) -> Gauge:
+        return BNorm(product)
 
     def scale(self, V: Array, /) -> Array:
-        return namespace(V).sqrt(self._square(V))
+        assert self.product is not None, "bound before it is asked"
+        return namespace(V).sqrt(real(column_dot(V, self.product(V))))
 
     def fix(self, V: Array, /) -> Array:
         V = super().fix(V)
         return V / _columns(_nonzero(self.scale(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
-        c = -real(column_dot(self.B @ V, U)) / _nonzero(self._square(V))
-        return self._in_phase(V, U, c)
+        return U + V * _columns(1j * self._turn(V, U)) if is_complex(V) else U
 
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        s = column_dot(V, gV)
-        gh = gV - (self.B @ V) * _columns(real(s) / _nonzero(self._square(V)))
-        return self._out_of_phase(V, gh, s)
+        return gV - self._turned(V, column_dot(V, gV)) if is_complex(V) else gV
 
-    def mass_tangent(self, V: Array, dBV: Array, /) -> Array:
-        return -V * _columns(real(column_dot(V, dBV)) / (2 * _nonzero(self._square(V))))
+    def tangent_of_norm(self, V: Array, P: Array, /) -> Array:
+        return V * _columns(-P / 2)
 
-    def mass_cotangent(self, V: Array, gV: Array, /) -> Array:
-        return -V * _columns(real(column_dot(V, gV)) / (2 * _nonzero(self._square(V))))
+    def cotangent_of_norm(self, V: Array, gV: Array, /) -> Array:
+        return -real(column_dot(V, gV)) / 2
 
 
 @dataclass(frozen=True)
@@ -312,4 +318,4 @@ class Functional(_Linear):
         return namespace(V).astype(self.z, V.dtype, copy=False)[..., :, None]
 
 
-GaugeOption: TypeAlias = Literal["canonical", "phase-free"] | Gauge
+GaugeOption: TypeAlias = Literal["canonical", "phase-free", "B-norm"] | Gauge

@@ -39,11 +39,27 @@ def host(x: Array) -> np.ndarray[Any, Any]:
     return out.astype(np.complex128 if np.iscomplexobj(out) else np.float64)
 
 
-def equation_defect(A: Array, w: Array, V: Array, dA: Array, dw: Array, dV: Array) -> np.ndarray[Any, Any]:
-    """Relative residual ``(...)`` of the differentiated equation, dA V + A dV - dV diag(w) - V diag(dw) = 0."""
+def equation_defect(
+    A: Array,
+    w: Array,
+    V: Array,
+    dA: Array,
+    dw: Array,
+    dV: Array,
+    *,
+    B: Array | None = None,
+    dB: Array | None = None,
+) -> np.ndarray[Any, Any]:
+    """Relative residual ``(...)`` of the differentiated equation, dA V + A dV - dV diag(w) - V diag(dw) = 0.
+
+    With B it is dA V + A dV - (dB V + B dV) diag(w) - B V diag(dw) = 0; dB is 0 unless given.
+    """
     A, w, V, dA, dw, dV = map(host, (A, w, V, dA, dw, dV))
-    residual = dA @ V + A @ dV - dV * w[..., None, :] - V * dw[..., None, :]
-    norm = _norm(A) * _norm(dV) + _norm(dA) * _norm(V)
+    BV, dBV = V, dV
+    if B is not None:
+        BV, dBV = host(B) @ V, host(B) @ dV + (0 if dB is None else host(dB) @ V)
+    residual = dA @ V + A @ dV - dBV * w[..., None, :] - BV * dw[..., None, :]
+    norm = _norm(A) * _norm(dV) + _norm(dA) * _norm(V) + (0 if B is None else _norm(dBV * w[..., None, :]))
     return np.asarray(_norm(residual) / np.where(norm == 0, 1, norm))
 
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sparse
-import scipy.sparse.linalg
 from rich.console import Console
 from rich.table import Table
+from scipy.sparse.linalg import norm
 
 import arreig
 from arreig._backends.pencil import sparse_factor
@@ -89,7 +89,7 @@ def worst_residual(A: Any, res: Any, gV: Any, Y: Any, V: Any) -> float:
     gh = gV - X * np.sum(X * gV, axis=0)
     order = [int(np.argmax(abs(X.T @ v))) for v in V.T]
     R = A.T @ Y - Y * w[order] + gh[:, order]
-    size = sparse.linalg.norm(A, 1) * np.linalg.norm(Y, axis=0) + np.linalg.norm(gh[:, order], axis=0)
+    size = norm(A, 1) * np.linalg.norm(Y, axis=0) + np.linalg.norm(gh[:, order], axis=0)
     return float(np.max(np.linalg.norm(R, axis=0) / size))
 
 

@@ -38,89 +38,99 @@ class Problem:
         options = {"gauge": gauge, "degeneracy": self.degeneracy, "check": self.check}
         return options | ({"refine": self.refine} if self.system is GeneralEigensystem else {})
 
-    def decompose(self, A: Tensor, z: Tensor | None) -> Tensors:
+    def decompose(self, A: Tensor, B: Tensor | None, z: Tensor | None) -> Tensors:
         """w, V, for left W, and, if eigenvalues are separated, which pairs."""
         options = self._options(z) | {"vectors": self.vectors}
         system: System
         if self.system is HermitianEigensystem:
-            system, flags = HermitianEigensystem.of(A, **options)
+            system, flags = HermitianEigensystem.of(A, B, **options)
         else:
-            system, flags = GeneralEigensystem.of(A, sort=self.sort, **options)
-        arrays: Tensors = (system.w, system.V)
-        if self.left and isinstance(system, GeneralEigensystem):
-            arrays, flags = (*arrays, system.W), [*flags, system.defective]
+            system, flags = GeneralEigensystem.of(A, B, sort=self.sort, **options)
+        arrays: Tensors = (system.eigenvalues, system.V)
+        if isinstance(system, GeneralEigensystem):
+            arrays, flags = system.arrays(self.left, flags)
         arrays = system.settle(arrays, flags)
         return arrays if system.separated is None else (*arrays, system.separated)
 
-    def again(self, A: Tensor, z: Tensor | None, w: Tensor, V: Tensor, separated: Tensor | None) -> System:
+    def again(
+        self, A: Tensor, B: Tensor | None, z: Tensor | None, w: Tensor, V: Tensor, separated: Tensor | None
+    ) -> System:
         """The eigensystem of an earlier call of `decompose`."""
-        return self.system.again(A, w, V, separated, **self._options(z))
+        return self.system.again(A, w, V, separated, B=B, **self._options(z))
 
-    def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensor:
-        """gA."""
-        if isinstance(system, HermitianEigensystem):
-            return system.vjp(gV, gw)  # type: ignore[no-any-return]
-        return system.vjp(gV, gw, gW)  # type: ignore[no-any-return]
+    def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensors:
+        """gA and, with B, gB."""
+        g = system.vjp(gV, gw) if isinstance(system, HermitianEigensystem) else system.vjp(gV, gw, gW)
+        return (g,) if system.pencil is None else g
 
-    def jvp(self, system: System, dA: Tensor) -> Tensors:
+    def jvp(self, system: System, dA: Tensor, dB: Tensor | None) -> Tensors:
         """dw, dV and, for left, dW."""
         if not self.vectors:
             # dV is there for second derivatives alone: where it does not exist, it must not keep dw from existing.
             silent = replace(system, options=replace(system.options, check=False, refine=0))
-            return system.eigenvalue_jvp(dA), replace(self, vectors=True).jvp(silent, dA)[1]
-        return system.jvp(dA) if isinstance(system, HermitianEigensystem) else system.jvp(dA, self.left)
+            return system.eigenvalue_jvp(dA, dB), replace(self, vectors=True).jvp(silent, dA, dB)[1]
+        return system.jvp(dA, dB) if isinstance(system, HermitianEigensystem) else system.jvp(dA, dB, self.left)
 
 
 class Decomposition(Function):
-    """A, z -> w, V, for left W, and the pairs of eigenvalues that were separated, if the policy does that."""
+    """A, B, z -> w, V, for left W, and the pairs of eigenvalues that were separated, if the policy does that."""
 
     @staticmethod
-    def forward(A: Tensor, z: Tensor | None, problem: Problem) -> Tensors:
-        return problem.decompose(A.detach(), z)
+    def forward(A: Tensor, B: Tensor | None, z: Tensor | None, problem: Problem) -> Tensors:
+        return problem.decompose(A.detach(), None if B is None else B.detach(), z)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
-        A, z, ctx.problem = inputs
+        A, B, z, ctx.problem = inputs
         separated = output[-1] if output[-1].dtype == torch.bool else None
         if separated is not None:
             ctx.mark_non_differentiable(separated)
-        ctx.save_for_backward(A, z, *output[:2], separated)
-        ctx.save_for_forward(A, z, *output[:2], separated)
+        ctx.save_for_backward(A, B, z, *output[:2], separated)
+        ctx.save_for_forward(A, B, z, *output[:2], separated)
         ctx.set_materialize_grads(False)  # None, the absence of a loss on V, has a rule of its own
 
     @staticmethod
     def backward(
         ctx: Any, gw: Tensor | None, gV: Tensor | None, *others: Tensor | None
-    ) -> tuple[Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         gW = others[0] if ctx.problem.left else None
         if gw is None and gV is None and gW is None:
-            return None, None, None
-        A, z, w, V, separated = ctx.saved_tensors
+            return None, None, None, None
+        A, B, z, w, V, separated = ctx.saved_tensors
         with full_precision(V):
-            system = ctx.problem.again(A, z, w, V, separated)
-            gA = ctx.problem.vjp(system, gw, gV, gW)
-            return _guarded(gA, system), None, None
+            system = ctx.problem.again(A, B, z, w, V, separated)
+            gA, *gB = (_guarded(g, system) for g in ctx.problem.vjp(system, gw, gV, gW))
+            return gA, gB[0] if gB else None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, dA: Tensor, *_: None) -> tuple[Tensor | None, ...]:
-        A, z, w, V, separated = ctx.saved_tensors
+    def jvp(ctx: Any, dA: Tensor | None, dB: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        A, B, z, w, V, separated = ctx.saved_tensors
         A = forward_ad.unpack_dual(A).primal  # its tangent is dA: a tangent may have none of the same level
+        B = None if B is None else forward_ad.unpack_dual(B).primal
+        dA = torch.zeros_like(A) if dA is None else dA
         # torch runs this with forward mode off, so that an outer forward derivative of this one would silently be zero.
         with full_precision(V), forward_ad._set_fwd_grad_enabled(True):
-            system = ctx.problem.again(A, z, w, V, separated)
-            tangents = tuple(_guarded(x, system) for x in ctx.problem.jvp(system, dA))
+            system = ctx.problem.again(A, B, z, w, V, separated)
+            tangents = tuple(_guarded(x, system) for x in ctx.problem.jvp(system, dA, dB))
             return tangents if separated is None else (*tangents, None)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, int | None, None], A: Tensor, z: Tensor | None, problem: Problem
+        info: Any,
+        in_dims: tuple[int | None, int | None, int | None, None],
+        A: Tensor,
+        B: Tensor | None,
+        z: Tensor | None,
+        problem: Problem,
     ) -> tuple[Tensors, tuple[int, ...]]:
-        A_dim, z_dim, _ = in_dims
+        A_dim, B_dim, z_dim, _ = in_dims
         A = A.expand(info.batch_size, *A.shape) if A_dim is None else A.movedim(A_dim, 0)
+        if B is not None:
+            B = B.expand(info.batch_size, *B.shape) if B_dim is None else B.movedim(B_dim, 0)
         if z is not None and z_dim is not None:
             z = z.movedim(z_dim, 0)
             z = z.reshape(len(z), *(1,) * (A.ndim - 1 - z.ndim), *z.shape[1:])
-        out = Decomposition.apply(A, z, problem)  # type: ignore[no-untyped-call]
+        out = Decomposition.apply(A, B, z, problem)  # type: ignore[no-untyped-call]
         return out, (0,) * len(out)
 
 
@@ -154,6 +164,6 @@ class _Once(Function):
 
 def _guarded(x: Tensor, system: System) -> Tensor:
     options = system.options
-    pairs = options.degeneracy.refused_second_derivatives(system.pairs, system.w, system.kappa, system.size)
-    guarded: Tensor = _Once.apply(x, pairs, system.w.detach(), options.check)  # type: ignore[no-untyped-call]
+    pairs = options.degeneracy.refused_second_derivatives(system.pairs, system.w, system.sensitivity, system.size)
+    guarded: Tensor = _Once.apply(x, pairs, system.eigenvalues.detach(), options.check)  # type: ignore[no-untyped-call]
     return guarded

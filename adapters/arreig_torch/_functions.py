@@ -15,11 +15,13 @@ from ._autograd import Decomposition, Problem
 from ._modes import Tensor, Tensors, admit, eager, full_precision
 
 
-def _decompose(A: Tensor, problem: Problem) -> Tensors:
+def _decompose(A: Tensor, B: Tensor | None, problem: Problem) -> Tensors:
     A = admit(A)
+    B = None if B is None else _inputs.second(admit(B, "B"), A)
     z = None
     if isinstance(problem.gauge, Functional):
-        _inputs.gauge(problem.gauge, A, complex_vectors=problem.system is GeneralEigensystem or A.is_complex())
+        complex_vectors = problem.system is GeneralEigensystem or any(x.is_complex() for x in (A, B) if x is not None)
+        _inputs.gauge(problem.gauge, A, complex_vectors=complex_vectors)
         z = problem.gauge.z
         if _inputs.tracked(z):
             raise InputTypeError(
@@ -27,13 +29,14 @@ def _decompose(A: Tensor, problem: Problem) -> Tensors:
                 "detach() it"
             )
     with full_precision(A):
-        out: Tensors = Decomposition.apply(A, z, problem)  # type: ignore[no-untyped-call]
+        out: Tensors = Decomposition.apply(A, B, z, problem)  # type: ignore[no-untyped-call]
     return out
 
 
 @overload
 def eig(
     A: Tensor,
+    B: Tensor | None = ...,
     /,
     *,
     gauge: GaugeOption = ...,
@@ -46,6 +49,7 @@ def eig(
 @overload
 def eig(
     A: Tensor,
+    B: Tensor | None = ...,
     /,
     *,
     gauge: GaugeOption = ...,
@@ -58,6 +62,7 @@ def eig(
 @overload
 def eig(
     A: Tensor,
+    B: Tensor | None = ...,
     /,
     *,
     gauge: GaugeOption = ...,
@@ -70,6 +75,7 @@ def eig(
 @eager
 def eig(
     A: Tensor,
+    B: Tensor | None = None,
     /,
     *,
     gauge: GaugeOption = "canonical",
@@ -79,13 +85,15 @@ def eig(
     check: bool = True,
     refine: RefineOption = "auto",
 ) -> EigPair | EigTriple:
-    r"""Eigenvalues and eigenvectors of a general matrix, ``A V = V diag(w)``, for torch to differentiate.
+    r"""Eigenvalues and eigenvectors, ``A V = V diag(w)`` or ``A V = B V diag(w)``, for torch to differentiate.
 
     Parameters
     ----------
     A : Tensor, shape (..., n, n)
         float32, float64, complex64 or complex128, on any device. Half precision is converted to float32 under autocast and
         refused otherwise.
+    B : Tensor, shape (..., n, n), optional
+        As for `arreig.eig`: with a condition number below ``1/sqrt(u)``. torch differentiates by A, by B, or by both.
     gauge, sort, left, degeneracy, check, refine
         As for `arreig.eig`, with the same effect on derivatives. ``gauge="phase-free"`` is torch's own contract, with a
         relative test in place of torch's absolute one. The z of `Functional` is held constant and must not require a gradient.
@@ -94,7 +102,7 @@ def eig(
     -------
     EigPair or EigTriple
         NamedTuple ``(eigenvalues, eigenvectors)``, shapes (..., n) and (..., n, n), always complex; with ``left=True`` a
-        third, ``left_eigenvectors``, ``W = V^-H``.
+        third, ``left_eigenvectors``, ``W = V^-H``, with B ``(B V)^-H``.
 
     Raises
     ------
@@ -128,26 +136,29 @@ def eig(
     problem = Problem(
         GeneralEigensystem, gauge=gauge, sort=sort, left=left, degeneracy=degeneracy, check=check, refine=refine
     )
-    w, V, *W = _decompose(A, problem)
+    w, V, *W = _decompose(A, B, problem)
     return EigTriple(w, V, W[0]) if left else EigPair(w, V)
 
 
 @eager
 def eigh(
     A: Tensor,
+    B: Tensor | None = None,
     /,
     *,
-    gauge: GaugeOption = "canonical",
+    gauge: GaugeOption | None = None,
     degeneracy: DegeneracyOption = "raise",
     check: bool = True,
 ) -> EigPair:
-    """Eigenvalues and orthogonal eigenvectors of a Hermitian matrix, for torch to differentiate.
+    """Eigenvalues and orthogonal eigenvectors of a Hermitian matrix or definite pencil, for torch to differentiate.
 
     Parameters
     ----------
     A : Tensor, shape (..., n, n)
         As for `eig`, and Hermitian up to ``|A - A^H|_F <= sqrt(u) |A|_F``: what is decomposed and differentiated is
         ``(A + A^H)/2``, where `torch.linalg.eigh` reads one triangle.
+    B : Tensor, shape (..., n, n), optional
+        As for `arreig.eigh`: Hermitian likewise, and positive definite.
     gauge, degeneracy, check
         As for `arreig.eigh`.
 
@@ -169,17 +180,19 @@ def eigh(
     GaugeTieWarning
         As for `arreig.eigh`.
     """
-    w, V, *_ = _decompose(A, Problem(HermitianEigensystem, gauge=gauge, degeneracy=degeneracy, check=check))
+    w, V, *_ = _decompose(A, B, Problem(HermitianEigensystem, gauge=gauge, degeneracy=degeneracy, check=check))
     return EigPair(w, V)
 
 
 @eager
-def eigvals(A: Tensor, /, *, sort: SortOption = None, check: bool = True) -> Tensor:
-    """Eigenvalues of a general matrix, for torch to differentiate.
+def eigvals(A: Tensor, B: Tensor | None = None, /, *, sort: SortOption = None, check: bool = True) -> Tensor:
+    """Eigenvalues of a general matrix or pencil, for torch to differentiate.
 
     Parameters
     ----------
     A : Tensor, shape (..., n, n)
+        As for `eig`.
+    B : Tensor, shape (..., n, n), optional
         As for `eig`.
     sort, check
         As for `arreig.eigvals`.
@@ -196,16 +209,18 @@ def eigvals(A: Tensor, /, *, sort: SortOption = None, check: bool = True) -> Ten
     DegenerateEigenvaluesError, DefectiveMatrixError, LostPrecisionError, NonFiniteError
         As for `arreig.eigvals_vjp` and `arreig.eigvals_jvp`, from the backward or forward derivative.
     """
-    return _decompose(A, Problem(GeneralEigensystem, sort=sort, check=check, vectors=False))[0]
+    return _decompose(A, B, Problem(GeneralEigensystem, sort=sort, check=check, vectors=False))[0]
 
 
 @eager
-def eigvalsh(A: Tensor, /, *, check: bool = True) -> Tensor:
-    """Eigenvalues of a Hermitian matrix, real, in ascending order, for torch to differentiate.
+def eigvalsh(A: Tensor, B: Tensor | None = None, /, *, check: bool = True) -> Tensor:
+    """Eigenvalues of a Hermitian matrix or definite pencil, real, in ascending order, for torch to differentiate.
 
     Parameters
     ----------
     A : Tensor, shape (..., n, n)
+        As for `eigh`.
+    B : Tensor, shape (..., n, n), optional
         As for `eigh`.
     check : bool
         As for `arreig.eigvalsh`.
@@ -221,7 +236,7 @@ def eigvalsh(A: Tensor, /, *, check: bool = True) -> Tensor:
     DegenerateEigenvaluesError, NonFiniteError
         As for `arreig.eigvalsh_vjp` and `arreig.eigvalsh_jvp`, from the backward or forward derivative.
     """
-    return _decompose(A, Problem(HermitianEigensystem, check=check, vectors=False))[0]
+    return _decompose(A, B, Problem(HermitianEigensystem, check=check, vectors=False))[0]
 
 
 @eager

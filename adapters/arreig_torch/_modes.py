@@ -20,11 +20,11 @@ def eager(function: F) -> F:
     return torch.compiler.disable(function, reason=reason)  # type: ignore[no-any-return]
 
 
-def admit(A: Tensor) -> Tensor:
+def admit(A: Tensor, name: str = "A") -> Tensor:
     """A, if it is a matrix that can be decomposed, in the precision in which it is."""
     if not isinstance(A, Tensor):
         raise InputTypeError(
-            f"A must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
+            f"{name} must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
         )
     if torch.compiler.is_exporting():
         raise ArreigError(
@@ -33,7 +33,7 @@ def admit(A: Tensor) -> Tensor:
         )
     if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
         A = A.float()
-    return _inputs.matrix(A)[0]  # type: ignore[no-any-return]
+    return _inputs.matrix(A, name)[0]  # type: ignore[no-any-return]
 
 
 def in_autocast(x: Tensor) -> bool:

@@ -101,7 +101,7 @@ def _general(pencil: Pencil, sigma: complex | None, inverse: Any, options: dict[
 def _rayleigh_ritz(pencil: Pencil, V: Host) -> tuple[Host, Host]:
     """B-orthonormal eigenvectors of a complex Hermitian pencil in span V: ARPACK's general driver leaves them oblique."""
     V, _ = np.linalg.qr(V)
-    w, X = scipy.linalg.eigh(_hermitian(V.conj().T @ (pencil.A @ V)), _hermitian(V.conj().T @ pencil.mass(V)))
+    w, X = _definite(_hermitian(V.conj().T @ (pencil.A @ V)), _hermitian(V.conj().T @ pencil.mass(V)))
     return w, V @ X
 
 
@@ -139,10 +139,22 @@ def dense_eigenpairs(pencil: Pencil) -> tuple[Host, Host]:
     """All eigenpairs by LAPACK."""
     A, B = (_dense(X) for X in (pencil.A, pencil.B))
     if pencil.hermitian:
-        w, V = scipy.linalg.eigh(A, B)
-        return w, V
+        return _definite(A, B)
     w, V = scipy.linalg.eig(A, B)
     return w, V
+
+
+def _definite(A: Host, B: Host | None) -> tuple[Host, Host]:
+    try:
+        w, V = scipy.linalg.eigh(A, B)
+    except np.linalg.LinAlgError as error:
+        raise indefinite("no Cholesky factor") from error
+    return w, V
+
+
+def indefinite(what: str) -> InputError:
+    """The error where B was seen not to be positive definite."""
+    return InputError(f"B must be positive definite for eigsh, but it has {what}; use eigs, which takes any B")
 
 
 def _dense(X: Any) -> Host | None:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
+from scipy.linalg import LinAlgError, eigh, get_lapack_funcs
 
 from .._errors import InputTypeError
 from .._types import Array
-from .protocol import Factor
+from .protocol import DefinitePairs, Factor, PencilPairs
 from .standard import StandardBackend, as_tuple
 
 
@@ -61,6 +61,36 @@ class LapackBackend(StandardBackend):
         X = np.asarray(X)
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
+    def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
+        """By the QZ algorithm, for any B."""
+        dtype = np.result_type(A.dtype, np.complex64)
+        alpha, V = np.empty(A.shape[:-1], dtype=dtype), np.empty(A.shape, dtype=dtype)
+        beta = np.empty_like(alpha)
+        (ggev,) = get_lapack_funcs(("ggev",), dtype=A.dtype)
+        for i in np.ndindex(A.shape[:-2] if A.size else 0):
+            *a, beta[i], _, vr, _, info = ggev(A[i], B[i], compute_vl=0, lwork=_lwork(ggev, A[i], B[i]))
+            if info:
+                raise LinAlgError(f"the QZ algorithm did not converge (LAPACK's ggev returned info = {info})")
+            alpha[i], V[i] = a[0], vr
+            if len(a) == 2:
+                alpha[i].imag = a[1]
+                _pair(alpha[i], beta[i], V[i])
+        return PencilPairs(alpha, beta, V, np.ones(A.shape[:-2], dtype=V.real.dtype))
+
+    def eigh_definite(self, A: Array, B: Array, /) -> DefinitePairs:
+        w, V = np.zeros(A.shape[:-1], dtype=A.real.dtype), np.zeros(A.shape, dtype=A.dtype)
+        least = np.ones(A.shape[:-2], dtype=A.real.dtype)
+        for i in np.ndindex(A.shape[:-2] if A.size else 0):
+            try:
+                w[i], V[i] = eigh(A[i], B[i], check_finite=False)
+            except LinAlgError:
+                b = np.linalg.eigvalsh(B[i])
+                top = np.abs(b).max()
+                least[i] = min(b[0] / top, 0) if top > 0 else 0
+                if b[0] > B.shape[-1] * np.finfo(B.dtype).eps * top:
+                    raise  # it is not B that is wrong
+        return DefinitePairs(w, V, least)
+
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)
 
@@ -74,6 +104,19 @@ class LapackBackend(StandardBackend):
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
         return as_tuple(function(*arrays))
+
+
+def _lwork(ggev: Any, A: Array, B: Array) -> int:
+    """The workspace that is best for A's order."""
+    return int(ggev(A, B, compute_vl=0, lwork=-1)[-2][0].real)
+
+
+def _pair(alpha: Array, beta: Array, V: Array) -> None:
+    """Make what ggev returns for a real pencil conjugate: it scales the two of a pair differently, and stores Re v, Im v."""
+    first = np.flatnonzero(alpha.imag > 0)
+    alpha[first + 1], beta[first + 1] = alpha[first].conj(), beta[first]
+    V[:, first] += 1j * V[:, first + 1]
+    V[:, first + 1] = V[:, first].conj()
 
 
 BACKEND = LapackBackend()

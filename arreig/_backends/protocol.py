@@ -1,7 +1,7 @@
 """What a library has to supply."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .._types import Array, EigPair
 
@@ -17,6 +17,23 @@ class Factor(Protocol):
 
     def inverse_adjoint(self) -> Array:
         """V^-H."""
+
+
+class PencilPairs(NamedTuple):
+    """Eigenpairs of A V = B V diag(w)."""
+
+    alpha: Array  # (..., n) complex, w = alpha/beta; conjugate pairs of real A and B are neighbours, +imag first
+    beta: Array  # (..., n), of the size of B where B v is not small, 0 or rounding where w is infinite
+    V: Array  # (..., n, n), complex, of any scale and phase
+    rcond: Array  # (...) 1/cond(B) where the pairs are as inaccurate as it is small, else 1
+
+
+class DefinitePairs(NamedTuple):
+    """Eigenpairs of A V = B V diag(w) for a Hermitian A and a positive definite B."""
+
+    w: Array  # (..., n) ascending
+    V: Array  # (..., n, n), V^H B V = I
+    least: Array  # (...) not positive where B is not positive definite: its smallest eigenvalue relative to the largest
 
 
 class Backend(Protocol):
@@ -45,6 +62,18 @@ class Backend(Protocol):
 
     def eigvalsh(self, A: Array, /) -> Array:
         """Ascending eigenvalues of a Hermitian A."""
+
+    def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
+        """Eigenpairs of a general pencil, A and B of one dtype."""
+
+    def eigh_definite(self, A: Array, B: Array, /) -> DefinitePairs:
+        """Eigenpairs of a Hermitian-definite pencil, A and B of one dtype."""
+
+    def reduced(self, A: Array, B: Array, /) -> tuple[Array, Array]:
+        """B^-1 A, whose eigenpairs are those of the pencil, and 1/cond(B) (...); nothing where that is below sqrt(u)."""
+
+    def reduced_definite(self, A: Array, B: Array, /) -> tuple[Array, Array, Array]:
+        """T^H A T, T with T^H B T = I, and `DefinitePairs.least`: its eigenvectors X give those of the pencil, T X."""
 
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""

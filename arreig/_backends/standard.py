@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._array_api import adjoint, device, namespace, promote_complex
+from .._array_api import adjoint, device, largest, namespace, promote_complex, roundoff
 from .._errors import HostTransferWarning, warn
 from .._types import Array, EigPair
-from .protocol import Factor
+from .protocol import DefinitePairs, Factor, PencilPairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +93,36 @@ class StandardBackend:
 
     def eigvalsh(self, A: Array, /) -> Array:
         return namespace(A).linalg.eigvalsh(A)
+
+    def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
+        C, rcond = self.reduced(A, B)
+        w, V = self.eig(C)
+        return PencilPairs(w, namespace(w).ones_like(w), V, rcond)
+
+    def eigh_definite(self, A: Array, B: Array, /) -> DefinitePairs:
+        C, T, least = self.reduced_definite(A, B)
+        w, X = self.eigh(C)
+        return DefinitePairs(w, T @ X, least)
+
+    def reduced(self, A: Array, B: Array, /) -> tuple[Array, Array]:
+        xp, n = namespace(A), A.shape[-1]
+        values = xp.linalg.svdvals(B)
+        top = largest(values, -1)[..., 0]
+        rcond = values[..., -1] / xp.where(top > 0, top, 1.0) if n else 1 + 0 * top
+        singular = ~(rcond >= roundoff(A) ** 0.5)[..., None, None]
+        # solve raises for a whole batch when one member is singular
+        return xp.linalg.solve(xp.where(singular, xp.eye(n, dtype=B.dtype, device=device(B)), B), A), rcond
+
+    def reduced_definite(self, A: Array, B: Array, /) -> tuple[Array, Array, Array]:
+        # Not by Cholesky's method: it raises for a whole batch when one member is not positive definite, and shows no condition.
+        xp, n = namespace(A), A.shape[-1]
+        b, U = self.eigh(B)
+        top = largest(xp.abs(b), -1)[..., 0]
+        least = b[..., 0] / xp.where(top > 0, top, 1.0) if n else 1 + 0 * top
+        least = xp.where(least > n * roundoff(A), least, xp.minimum(least, 0 * least))
+        T = U / xp.sqrt(xp.where((least > 0)[..., None], b, 1.0))[..., None, :]
+        C = adjoint(T) @ (A @ T)
+        return (C + adjoint(C)) / 2, T, least
 
     def factorise(self, V: Array, /) -> Factor:
         return SolveFactor(V)

@@ -26,8 +26,9 @@ from .._rules.eigh import hermitian_part
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag
-from ._general import MOVED, GeneralEigensystem, independent
+from ._general import GeneralEigensystem
 from ._hermitian import HermitianEigensystem
+from ._independent import MOVED, independent
 from ._system import Options, resolve
 
 ScalarFunction: TypeAlias = Callable[[Array], Array]

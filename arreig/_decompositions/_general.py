@@ -1,4 +1,4 @@
-"""A V = V diag(w) for a general matrix: the eigensystem behind eig and eigvals."""
+"""A V = V diag(w), or B V diag(w), for general matrices: the eigensystem behind eig and eigvals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,11 @@ from .._array_api import (
     adjoint,
     column_norm,
     conj,
-    imag,
     is_complex,
     largest,
     matrix_norm,
-    members,
     namespace,
+    nowhere,
     promote_complex,
     real,
     roundoff,
@@ -24,43 +23,19 @@ from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._perturb import Perturb
 from .._rules import eig as rules
+from .._rules._pencil import Pencil, growth, times, times_adjoint
 from .._rules._refinement import Refinement
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
-from . import _inputs, _reports
+from . import _inputs, _pencil, _reports
 from ._flags import Flag, wanted
+from ._independent import independent
+from ._order import columns, descending
 from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
 
-MOVED = 10.0  # u |A| times this is what rounding makes of A
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
 _LEFT, _LEFT_SPLIT = 1e-2, 5e-2
-
-
-def independent(
-    A: Array,
-    w: Array,
-    V: Array,
-    attempt: Callable[[Array, Array], tuple[tuple[Array, ...], Array]],
-    backend: Backend,
-    *,
-    check: bool,
-) -> tuple[tuple[Array, ...], bool]:
-    """What attempt(w, V) makes of a decomposition of A, or of a second one; whether there was a second.
-
-    Of an exactly repeated eigenvalue a solver may return dependent vectors although independent ones exist (a matrix of ones,
-    LAPACK). They are those of no generic matrix. The second result of an attempt (...) says how bad its vectors are, 0 if they
-    are not; infinite where some are missing. Where they are bad A is decomposed again, moved by rounding, which has to be
-    better, and where vectors were missing good.
-    """
-    xp = namespace(A)
-    first, bad = attempt(w, V)
-    if not wanted(bad > 0, check=check):
-        return first, False
-    moved = Perturb(MOVED * roundoff(A)).matrix(A, matrix_norm(A), hermitian=False)
-    second, still = attempt(*backend.eig(moved))
-    better = xp.where(xp.isfinite(bad), still < bad, still == 0)
-    return tuple(xp.where(members(better, x), x, y) for x, y in zip(second, first, strict=True)), True
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +46,7 @@ class GeneralEigensystem(Eigensystem):
     def of(
         cls,
         A: Array,
+        B: Array | None = None,
         eigensystem: object = None,
         *,
         gauge: object = None,
@@ -92,40 +68,58 @@ class GeneralEigensystem(Eigensystem):
         )
         flags: list[Flag] = []
         A = _reports.tame("A", A, 2, flags)
+        if B is not None:
+            _inputs.untracked("B", B := _inputs.second(B, A))
+            B = _reports.tame("B", B, 2, flags)
         if own is not None:
-            same_matrix(A, own)
-            return own, [*flags, *own.mismatch(A, vectors)]
+            pencil = same_matrix(A, B, own)
+            return own, [*flags, *own.mismatch(A, pencil, vectors)]
+        pencil = None if B is None else _pencil.scaled(B)
         if eigensystem is not None:
             if options.sort is not None:
                 raise InputError("sort orders what arreig decomposes; a supplied (w, V) is taken in the order it has")
-            w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True)
-            system = cls(A, w, V, options, supplied=True)
-            return system.admitted([*flags, *system.mismatch(A, vectors)], vectors)
-        w, V, separated, plain = cls._decomposed(A, options, backend)
+            w, V = bare(eigensystem, A, flags, complex_values=True, complex_vectors=True, infinite=pencil is not None)
+            if pencil is not None:
+                pencil, w = _pencil.with_values(pencil, w)
+            system = cls(A, w, V, options, supplied=True, pencil=pencil)
+            return system.admitted([*flags, *system.mismatch(A, pencil, vectors)], vectors)
+        pencil, w, V, separated, plain = cls._decomposed(A, pencil, options, backend, flags)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
             V = in_gauge(V, options.gauge, separated, plain)
-        return cls(A, w, V, options, separated=separated).admitted(flags, vectors)
+        return cls(A, w, V, options, separated=separated, pencil=pencil).admitted(flags, vectors)
 
     @classmethod
     def _decomposed(
-        cls, A: Array, options: Options, backend: Backend
-    ) -> tuple[Array, Array, Array | None, Array | None]:
-        """w and V in order, V of norm 1, and what was separated, with V as it was before."""
-        degeneracy, real_matrix = options.degeneracy, not is_complex(A)
+        cls, A: Array, pencil: Pencil | None, options: Options, backend: Backend, flags: list[Flag]
+    ) -> tuple[Pencil | None, Array, Array, Array | None, Array | None]:
+        """The pencil, w and V in order, V of norm 1, and what was separated, with V as it was before."""
+        degeneracy = options.degeneracy
+        real_matrix = not (is_complex(A) or (pencil is not None and is_complex(pencil.B)))
         pairs = plain = None
         if isinstance(degeneracy, Split):
-            w, V, pairs, plain = cls._split(A, options, degeneracy, backend)
-        elif isinstance(degeneracy, Perturb):
-            w, V = backend.eig(degeneracy.matrix(A, matrix_norm(A), hermitian=False))
+            C = A
+            if pencil is not None:
+                C, rcond = backend.reduced(*_pencil.same_dtype(A, pencil.B))
+                flags.append(_reports.ill_conditioned(rcond, "degeneracy='split'"))
+            w, V, pairs, plain = cls._split(C, options, degeneracy, backend)
         else:
-            w, V = backend.eig(A)
+            M = A
+            if isinstance(degeneracy, Perturb):
+                M = degeneracy.matrix(A, matrix_norm(A), hermitian=False)
+            if pencil is None:
+                w, V = backend.eig(M)
+            else:
+                pencil, w, V = _pencil.eigenpairs(M, pencil, backend, flags)
         if options.sort is None:
-            return w, V, pairs, plain
-        order = descending(w, options.sort, real_matrix)
+            return pencil, w, V, pairs, plain
+        xp = namespace(w)
+        order = descending(w if pencil is None else xp.where(pencil.infinite, xp.inf, w), options.sort, real_matrix)
         if pairs is not None:
-            pairs, plain = _columns(_columns(pairs, order).mT, order), _columns(plain, order)  # pairs are symmetric
-        return namespace(w).take_along_axis(w, order, axis=-1), _columns(V, order), pairs, plain
+            pairs, plain = columns(columns(pairs, order).mT, order), columns(plain, order)  # pairs are symmetric
+        if pencil is not None:
+            pencil = pencil._replace(infinite=xp.take_along_axis(pencil.infinite, order, axis=-1))
+        return pencil, xp.take_along_axis(w, order, axis=-1), columns(V, order), pairs, plain
 
     @classmethod
     def _split(cls, A: Array, options: Options, policy: Split, backend: Backend) -> tuple[Array, Array, Array, Array]:
@@ -145,57 +139,82 @@ class GeneralEigensystem(Eigensystem):
         return separated(A, clusters, cls(A, w, V, options).kappa, size, policy), V, pairs, plain
 
     @cached_property
-    def decomposed(self) -> Array:
-        """The matrix that w and V decompose.
-
-        After `Split` it is A + E with E V = V diag(w) - A V, of which only the columns of clusters are more than rounding. E is
-        small, and so is its rounding error, where V diag(w) V^-1 would have that of cond(V).
-        """
-        if self.perturbation is not None:
-            return self.perturbation.matrix(self.A, self.size, hermitian=False)
-        if self.separated is None:
+    def _moved(self) -> Array:
+        """A, or what `Perturb` makes of it."""
+        if self.perturbation is None:
             return self.A
+        return self.perturbation.matrix(self.A, self.size, hermitian=False)
+
+    @cached_property
+    def decomposed(self) -> Array:
+        """The matrix that w and V decompose, with B where there is one.
+
+        After `Split` it is A + E with E V = B V diag(w) - A V, of which only the columns of clusters are more than rounding. E is
+        small, and so is its rounding error, where B V diag(w) V^-1 would have that of cond(V).
+        """
+        if self.separated is None:
+            return self._moved
         xp = namespace(self.V)
         moved = xp.any(self.separated, axis=-1)
-        R = self.V * self.w[..., None, :] - promote_complex(self.A) @ self.V
+        R = times(self.pencil, self.V) * self.w[..., None, :] - promote_complex(self.A) @ self.V
         E = adjoint(self.factor.solve_adjoint(adjoint(xp.where(moved[..., None, :], R, 0.0))))
+        E = E if self.pencil is None else E @ promote_complex(self.pencil.B)  # V^-1 = (B V)^-1 B
         E = xp.where(xp.any(moved, axis=-1)[..., None, None], E, 0.0)  # whatever V is where nothing was moved
         return self.A + (real(E) if self.real_matrix else E)
 
     @cached_property
     def factor(self) -> Factor:
-        """V factorised."""
-        return backend_for(self.V).factorise(self.V)
+        """V factorised; with B what stands in its place on the left, W^H = S^-1 (see `_rules._pencil`)."""
+        if self.pencil is None:
+            return backend_for(self.V).factorise(self.V)
+        xp = namespace(self.V)
+        AV = promote_complex(self._moved) @ self.V / xp.where(self.size > 0, self.size, 1.0)[..., None, None]
+        return _pencil.ScaledFactor.of(xp.where(self.pencil.infinite[..., None, :], AV, times(self.pencil, self.V)))
 
     @cached_property
     def inverse_adjoint(self) -> Array:
-        """V^-H, NaN where it overflows."""
+        """V^-H, or S^-H, NaN where it overflows."""
         xp = namespace(self.V)
         W = self.factor.inverse_adjoint()
         # Of a lost column: NaN goes through NumPy's arithmetic without warnings, infinity and what overflows to it do not.
         return xp.where(xp.abs(W) < roundoff(W) ** -3, W, xp.nan)
 
     @cached_property
-    def kappa(self) -> Array:
+    def magnitude(self) -> Array:
+        """|W_j| |v_j| (..., n): how large derivatives of w_j by A are."""
         xp = namespace(self.V)
         kappa = column_norm(self.inverse_adjoint) * column_norm(self.V)
         most = roundoff(self.V) ** -2  # beyond all that it is compared with, and small enough not to overflow there
         return xp.where(kappa > most, most, kappa)
 
     @cached_property
+    def _growth(self) -> Array | float:
+        return 1.0 if self.pencil is None else growth(self.w, self.size)
+
+    @property
+    def kappa(self) -> Array:
+        return self.magnitude if self.pencil is None else self.magnitude / self._growth
+
+    @property
+    def sensitivity(self) -> Array:
+        return self.magnitude if self.pencil is None else self.magnitude * self._growth
+
+    @cached_property
     def W(self) -> Array:
-        """Left eigenvectors V^-H; NaN where V is numerically singular, for products of such numbers overflow."""
+        """Left eigenvectors V^-H, or (B V)^-H; NaN where V is numerically singular, for products of such numbers overflow."""
         xp = namespace(self.V)
         singular = xp.any(numerically_singular(self.kappa), axis=-1)[..., None, None]
         return xp.where(singular, xp.nan, self.inverse_adjoint)
 
     @cached_property
     def left_residual(self) -> Array:
-        """|A^H w_j - conj(w_j) w_j|/|w_j| of the columns (..., n) of V^-H."""
+        """|A^H w_j - conj(w_j) w_j|/|w_j| of the columns (..., n) of V^-H; with B as `residual` is relative to the same."""
         xp = namespace(self.V)
         norm = column_norm(self.inverse_adjoint)
         W = self.inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
-        return column_norm(adjoint(promote_complex(self.decomposed)) @ W - W * conj(self.w)[..., None, :])
+        BWw = times_adjoint(self.pencil, W * conj(self.w)[..., None, :])
+        residual = column_norm(adjoint(promote_complex(self.decomposed)) @ W - BWw) / self._growth
+        return residual if self.pencil is None else xp.where(self.pencil.infinite, 0.0, residual)
 
     @property
     def _left_error(self) -> Array:
@@ -207,7 +226,23 @@ class GeneralEigensystem(Eigensystem):
     @property
     def defective(self) -> Flag:
         """Whether V is numerically singular."""
-        return _reports.defective(self.w, self.kappa)
+        return _reports.defective(self.eigenvalues, self.kappa, "A" if self.pencil is None else "the pencil of A and B")
+
+    @cached_property
+    def at_infinity(self) -> Array:
+        """Eigenvalues (..., n) that are infinite, or cannot be told from that."""
+        if self.pencil is None:
+            return nowhere(self.w)
+        lost = numerically_singular(self.magnitude) & (self._growth > 1)
+        return self.pencil.infinite | lost
+
+    def _left(self, X: Array, flags: list[Flag]) -> Array:
+        """W and dW in the caller's unit, gW in this system's: divided by it. W exists if all eigenvalues are finite."""
+        if self.pencil is None:
+            return X
+        what = "the left eigenvectors (B V)^-H, or their cotangent gW,"
+        flags.append(_reports.at_infinity(self.at_infinity, what, self.eigenvalues))
+        return X / self.pencil.unit[..., None, None]
 
     def _refined(self, rule: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
         """What a rule returns, refined as the options say; its last result, the columns that ask for refinement, is read.
@@ -224,37 +259,57 @@ class GeneralEigensystem(Eigensystem):
             *results, _ = rule(refinement=Refinement(1, False, backend.constant))
         return tuple(results)
 
-    def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Array:
-        """gA."""
+    def arrays(self, left: bool, flags: list[Flag]) -> tuple[tuple[Array, ...], list[Flag]]:
+        """The caller's w, V and, with left, W, and the flags with those of W."""
+        flags = list(flags)
+        if not left:
+            return (self.eigenvalues, self.V), flags
+        return (self.eigenvalues, self.V, self._left(self.W, flags)), [*flags, self.defective]
+
+    def _finite_only(self, name: str, g: Array, flags: list[Flag]) -> Array:
+        """A cotangent (..., n) or (..., n, n), which must vanish for infinite eigenvalues."""
+        if self.pencil is None:
+            return g
+        xp = namespace(g)
+        there = g != 0 if g.ndim == self.w.ndim else xp.any(g != 0, axis=-2)
+        flags.append(_reports.at_infinity(self.at_infinity & there, name, self.eigenvalues))
+        return xp.where(self.pencil.infinite if g.ndim == self.w.ndim else self.pencil.infinite[..., None, :], 0.0, g)
+
+    def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Any:
+        """gA, or gA and gB."""
         if gV is None and gw is None and gW is None:
             raise InputError("expected at least one of the cotangents gV, gw and gW, got none of them")
         flags = list(flags)
-        gw = self.cotangent("gw", gw, self.w, flags)
+        gw = self._finite_only("gw", self.eigenvalue_cotangent(gw, flags), flags)
+        gB: Array | None
         if gV is None and gW is None:
-            gA, split, lost = rules.eigenvalue_vjp(
+            gA, gB, split, lost = rules.eigenvalue_vjp(
                 gw,
                 self.w,
                 self.V,
+                pencil=self.pencil,
                 pairs=self.pairs,
                 split=self.split,
-                kappa=self.kappa,
+                magnitude=self.magnitude,
                 size=self.size,
                 solve_adjoint=self.factor.solve_adjoint,
                 degeneracy=self.options.degeneracy,
                 left_residual=self.left_residual,
                 real_matrix=self.real_matrix,
             )
-            flags += [_reports.lost_precision(lost), _reports.split_eigenvalues(split, self.w)]
+            flags += [_reports.lost_precision(lost), _reports.split_eigenvalues(split, self.eigenvalues)]
         else:
-            gV = self.cotangent("gV", gV, self.V, flags)
+            gV = self._finite_only("gV", self.cotangent("gV", gV, self.V, flags), flags)
             reach = column_norm(self.V) * column_norm(gV)
             accuracy = roundoff(self.V) + 0 * self.size
             if self.separated is not None:
                 accuracy = accuracy + _LEFT_SPLIT * self._left_error
+            gS = None
             if gW is not None:
-                gW = self.cotangent("gW", gW, self.V, flags)
+                gW = self._left(self.cotangent("gW", gW, self.V, flags), flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)
-                gV = gV + rules.left_cotangent(gW, self.W)
+                gS = rules.left_cotangent(gW, self.W)
+                gV = gV + times_adjoint(self.pencil, gS)
                 accuracy = accuracy + _LEFT * self._left_error
             rule = partial(
                 rules.vjp,
@@ -263,78 +318,81 @@ class GeneralEigensystem(Eigensystem):
                 self.decomposed,
                 self.w,
                 self.V,
+                pencil=self.pencil,
                 reach=reach,
                 W_norm=column_norm(self.inverse_adjoint),
                 pairs=self.pairs,
                 split=self.split,
                 kappa=self.kappa,
+                sensitivity=self.sensitivity,
                 size=self.size,
                 accuracy=accuracy,
                 solve_adjoint=self.factor.solve_adjoint,
                 gauge=self.options.gauge,
                 degeneracy=self.options.degeneracy,
             )
-            gA, refused = self._refined(rule)
-            flags += [self.defective, *_reports.refused(refused, self.w, self.options.degeneracy.advice)]
+            gA, gB, refused = self._refined(rule)
+            if gB is not None and gS is not None:
+                gB = gB + gS @ adjoint(self.V)
+            flags += [self.defective, *_reports.refused(refused, self.eigenvalues, self.options.degeneracy.advice)]
         if self.perturbation is not None:
+            gA = gA if is_complex(self.A) else real(gA)
             gA = self.perturbation.cotangent(gA, self.A, self.size, hermitian=False)
-        return self.settle((gA,), flags)[0]
+        return self.gradients(gA, gB, flags)
 
-    def jvp(self, dA: Array, left: bool, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
-        """dw, dV and, with left, dW."""
-        flags = list(flags)
-        dA = self.tangent(dA, flags)
+    def _tangents(self, dA: Array, dB: Array | None, flags: list[Flag]) -> tuple[Array, Array | None]:
+        """dA, as the perturbation moves it, and dB."""
+        dA, dB = self.tangent(dA, flags), self.tangent_of_B(dB, flags)
         if self.perturbation is not None:
             dA = self.perturbation.tangent(dA, self.A, self.size, hermitian=False)
+        return dA, dB
+
+    def _finite(self, dw: Array) -> Array:
+        """dw in the caller's unit, NaN where w is infinite."""
+        if self.pencil is None:
+            return dw
+        return namespace(dw).where(self.at_infinity, float("nan"), dw / self.pencil.unit[..., None])
+
+    def jvp(self, dA: Array, dB: Array | None, left: bool, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
+        """dw, dV and, with left, dW."""
+        flags = list(flags)
+        dA, dB = self._tangents(dA, dB, flags)
         rule = partial(
             rules.jvp,
             dA,
+            dB,
             self.decomposed,
             self.w,
             self.V,
+            pencil=self.pencil,
             pairs=self.pairs,
             kappa=self.kappa,
+            sensitivity=self.sensitivity,
             size=self.size,
             solve=self.factor.solve,
             gauge=self.options.gauge,
             degeneracy=self.options.degeneracy,
         )
         dw, dV, refused = self._refined(rule)
-        flags += [self.defective, _reports.degenerate(refused, self.w, self.options.degeneracy.advice)]
-        return self.settle((dw, dV, rules.left_tangent(dV, self.W)) if left else (dw, dV), flags)
+        flags += [self.defective, _reports.degenerate(refused, self.eigenvalues, self.options.degeneracy.advice)]
+        results: tuple[Array, ...] = (self._finite(dw), dV)
+        if self.pencil is not None:
+            results = results[0], namespace(dV).where(self.at_infinity[..., None, :], float("nan"), dV)
+        if left:
+            dS = times(self.pencil, dV) if dB is None else times(self.pencil, dV) + promote_complex(dB) @ self.V
+            results = (*results, self._left(rules.left_tangent(dS, self.W), flags))
+        return self.settle(results, flags)
 
-    def eigenvalue_jvp(self, dA: Array, flags: Sequence[Flag] = ()) -> Array:
+    def eigenvalue_jvp(self, dA: Array, dB: Array | None, flags: Sequence[Flag] = ()) -> Array:
         """dw."""
         flags = list(flags)
-        dA = self.tangent(dA, flags)
-        dw, split = rules.eigenvalue_jvp(dA, self.V, pairs=self.pairs, kappa=self.kappa, solve=self.factor.solve)
-        flags += [self.defective, _reports.split_eigenvalues(split, self.w)]
-        return self.settle((dw,), flags)[0]
+        dA, dB = self.tangent(dA, flags), self.tangent_of_B(dB, flags)
+        dw, split = rules.eigenvalue_jvp(
+            dA, dB, self.w, self.V, pairs=self.pairs, magnitude=self.magnitude, solve=self.factor.solve
+        )
+        flags += [self.defective, _reports.split_eigenvalues(split, self.eigenvalues)]
+        return self.settle((self._finite(dw),), flags)[0]
 
 
 class GeneralResult(Result):
     """Marks the results of eig."""
-
-
-def descending(w: Array, sort: str, real_matrix: bool) -> Array:
-    """Indices (..., n) that put w in the asked order, descending. Stable sorts by the least significant key first.
-
-    Members of a conjugate pair have equal moduli and real parts to the bit, so stability keeps them together as the backend
-    delivers them, +imag first, also where several pairs are equal. Complex matrices have no such pairs: imag decides.
-    """
-    xp = namespace(w)
-    keys = [] if real_matrix else [imag(w)]
-    keys += [xp.abs(imag(w)), real(w)]
-    if sort == "abs":
-        keys.append(xp.abs(w))
-    order = xp.argsort(-keys[0], axis=-1, stable=True)
-    for key in keys[1:]:
-        by_key = xp.argsort(-xp.take_along_axis(key, order, axis=-1), axis=-1, stable=True)
-        order = xp.take_along_axis(order, by_key, axis=-1)
-    return order
-
-
-def _columns(X: Array, order: Array) -> Array:
-    """Columns of X in that order."""
-    xp = namespace(X)
-    return xp.take_along_axis(X, xp.broadcast_to(order[..., None, :], X.shape), axis=-1)

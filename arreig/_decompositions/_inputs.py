@@ -12,7 +12,7 @@ from .._perturb import Perturb
 from .._split import Split
 from .._types import Array
 
-GAUGES: dict[str, Gauge] = {"canonical": _gauge.Canonical(), "phase-free": _gauge.PhaseFree()}
+GAUGES: dict[str, Gauge] = {"canonical": _gauge.Canonical(), "phase-free": _gauge.PhaseFree(), "B-norm": _gauge.BNorm()}
 DEGENERACIES: dict[str, Degeneracy] = {
     "raise": Raise(),
     "mask": Mask(),
@@ -22,15 +22,15 @@ DEGENERACIES: dict[str, Degeneracy] = {
 _DTYPES = "float32, float64, complex64, complex128"
 
 
-def matrix(A: Array) -> tuple[Array, Backend]:
+def matrix(A: Array, name: str = "A") -> tuple[Array, Backend]:
     """A as ``(..., n, n)`` in one of the four dtypes, and its backend; integers become float64."""
-    _library("A", A)
+    _library(name, A)
     backend = backend_for(A)
-    A = _dtype("A", backend.admit("A", A))
+    A = _dtype(name, backend.admit(name, A))
     if A.ndim < 2:
-        raise InputError(f"A must have at least two dimensions, (..., n, n); got shape {tuple(A.shape)}")
+        raise InputError(f"{name} must have at least two dimensions, (..., n, n); got shape {tuple(A.shape)}")
     if A.shape[-1] != A.shape[-2]:
-        raise InputError(f"A must be square in its last two dimensions, (..., n, n); got shape {tuple(A.shape)}")
+        raise InputError(f"{name} must be square in its last two dimensions, (..., n, n); got shape {tuple(A.shape)}")
     return A, backend
 
 
@@ -69,6 +69,23 @@ def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allow
     return xp.astype(X, complex_dtype if complex_allowed else real_dtype, copy=False)
 
 
+def second(B: Array, A: Array) -> Array:
+    """B of A V = B V diag(w) as an array of A's library, device, shape and precision, real or complex as it is."""
+    xp = _library("B", B)
+    if xp is not namespace(A):
+        raise InputTypeError(f"B must come from A's library: expected {kind(A)}, got {kind(B)}")
+    if tuple(B.shape) != tuple(A.shape):
+        raise InputError(
+            f"B must have the shape of A, batch included, for neither is broadcast: expected {tuple(A.shape)}, got "
+            f"{tuple(B.shape)}"
+        )
+    B = backend_for(A).admit("B", B)
+    converted = like("B", B, tuple(A.shape), A, complex_allowed=is_complex(B))
+    if converted.dtype != B.dtype and not _is_integer(xp, B.dtype):
+        raise InputTypeError(f"B must have the precision of A, {A.dtype}, got {B.dtype}; convert one of them")
+    return converted
+
+
 def given(name: str, X: Array | None) -> Array:
     """X, which must not be None."""
     if X is None:
@@ -76,12 +93,18 @@ def given(name: str, X: Array | None) -> Array:
     return X
 
 
-def gauge(option: object, A: Array, *, complex_vectors: bool) -> Gauge:
-    """The gauge an option names, checked against A ``(..., n, n)``."""
+def gauge(option: object, A: Array, *, complex_vectors: bool, metric: bool = False) -> Gauge:
+    """The gauge an option names, checked against A ``(..., n, n)``; metric: whether there is a positive definite B."""
     chosen = GAUGES.get(option) if isinstance(option, str) else option
     if not isinstance(chosen, Gauge):
+        first = "'B-norm', " * metric
         raise InputError(
-            f"gauge must be 'canonical', 'phase-free', arreig.Component(m) or arreig.Functional(z); got {option!r}"
+            f"gauge must be {first}'canonical', 'phase-free', arreig.Component(m) or arreig.Functional(z); got {option!r}"
+        )
+    if isinstance(chosen, _gauge.BNorm) and not metric:
+        raise InputError(
+            "gauge='B-norm' sets v^H B v to 1, which needs the positive definite B of eigh or eigsh; use 'canonical', "
+            "'phase-free', arreig.Component(m) or arreig.Functional(z)"
         )
     n = A.shape[-1]
     if isinstance(chosen, _gauge.Component) and n and not -n <= chosen.m < n:

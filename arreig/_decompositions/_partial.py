@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .._array_api import adjoint, column_norm, imag, is_complex, largest, namespace, real, roundoff
+from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, largest, namespace, real, roundoff
 from .._backends.deflated import Deflated, Method
 from .._backends.pencil import Host, Pencil, ShiftSolver
 from .._backends.sources import Source, source
@@ -167,9 +167,9 @@ class PartialEigensystem:
         V = kept.V[:, active]
         VB = V
         if self.square is not None and self.B is not None:
-            YB = xp.concat([YB, rules.mass_correction(cotangents.N, kept.V, square=self.square)], axis=1)
-            YB = xp.concat([YB, self.gauge.mass_cotangent(self.V, gV)], axis=1)
-            VB = xp.concat([V, kept.V, kept.V], axis=1)
+            more = rules.mass_correction(cotangents.N, kept.V, square=self.square)
+            more = more + kept.V * (self.gauge.cotangent_of_norm(self.V, gV) / self.square)
+            YB, VB = xp.concat([YB, more], axis=1), xp.concat([V, kept.V], axis=1)
         return self._gradient(YA, V, self.A), None if self.B is None else self._gradient(YB, VB, self.B)
 
     def _read(self, *flags: Flag) -> None:
@@ -211,11 +211,13 @@ class PartialEigensystem:
                 self.deflated.require_separation(j)
             U[:, j] = -self.deflated.solve(j, self._real(b[:, j], j), float(column_norm(b)[j]))
         c = adjoint(self.W_0) @ (b + self.pencil.apply(kept.w, U))
-        T = rules.tangents(c, U, kept.w, kept.V, pairs=self.pairs, degeneracy=self.degeneracy)
+        T = rules.tangents(
+            c, U, kept.w, kept.V, self.BV, square=self.square, pairs=self.pairs, degeneracy=self.degeneracy
+        )
         dw, T = kept.unfold(xp.linalg.diagonal(c), T)
         dV = self.gauge.project_tangent(self.V, T)
-        if dBV is not None:
-            dV = dV + self.gauge.mass_tangent(self.V, dBV)
+        if dBV is not None and self.square is not None:
+            dV = dV + self.gauge.tangent_of_norm(self.V, real(column_dot(self.V, dBV)) / self.square)
         dw = real(dw) if self.pencil.hermitian else dw
         return self.A.array(dw), self.A.array(dV)
 

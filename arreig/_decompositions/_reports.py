@@ -68,8 +68,10 @@ def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool) -> Flag:
     return Flag(gauge.tie(V, real_matrix), 1, report, warning=True)
 
 
-def not_an_eigensystem(residual: Array, w: Array, V: Array, size: Array, departure: float) -> Flag:
-    """A supplied (w, V) is not A's; residual = |A v - w v|/|v|, departure: see `Degeneracy`."""
+def not_an_eigensystem(
+    residual: Array, w: Array, V: Array, size: Array, departure: float, equation: str = "|A v - w v|/|v|"
+) -> Flag:
+    """A supplied (w, V) is not A's; residual: what equation says, departure: see `Degeneracy`."""
     xp = namespace(V)
     size = size if departure == 0 else xp.where(size > 0, size, 1.0)
     bound = xp.broadcast_to((roundoff(V) ** 0.5 + departure) * size[..., None], residual.shape)
@@ -79,7 +81,7 @@ def not_an_eigensystem(residual: Array, w: Array, V: Array, size: Array, departu
         *batch, j = index
         return _errors.EigensystemError(
             f"the supplied eigensystem is not A's: eigenpair {j}{member(tuple(batch))}, w = {number(w[index])}, has "
-            f"|A v - w v|/|v| = {number(residual[index])}, expected at most {of_what} = {number(bound[index])}. Pass the "
+            f"{equation} = {number(residual[index])}, expected at most {of_what} = {number(bound[index])}. Pass the "
             f"decomposition of this very A, eigenvectors as columns, in the order of the eigenvalues"
         )
 
@@ -100,7 +102,7 @@ def off_scale(V: Array, gauge: Gauge) -> Flag:
     return Flag(~(namespace(V).abs(scale - 1) <= roundoff(V) ** 0.5), 1, report)
 
 
-def defective(w: Array, kappa: Array) -> Flag:
+def defective(w: Array, kappa: Array, what: str = "A") -> Flag:
     """V is numerically singular."""
     singular = numerically_singular(kappa)
 
@@ -110,12 +112,65 @@ def defective(w: Array, kappa: Array) -> Flag:
         columns = [k for k in range(j, w.shape[-1]) if bool(singular[(*batch, k)])]
         named = ", ".join(f"w[{k}] = {number(w[(*batch, k)])}" for k in columns[:4]) + ", ..." * (len(columns) > 4)
         return _errors.DefectiveMatrixError(
-            f"A{member(batch)} is numerically defective: the eigenvectors of {named} are linearly dependent to working precision "
-            f"(condition number {number(kappa[index])}), so they have no derivative. Losses on its other eigenvalues can be "
-            f"differentiated with gw alone, a loss that is a smooth function of the matrix with degeneracy='perturb'"
+            f"{what}{member(batch)} is numerically defective: the eigenvectors of {named} are linearly dependent to working "
+            f"precision (condition number {number(kappa[index])}), so they have no derivative. Losses on its other eigenvalues "
+            f"can be differentiated with gw alone, a loss that is a smooth function of the matrix with degeneracy='perturb'"
         )
 
     return Flag(singular, 1, report)
+
+
+def singular_pencil(where: Array) -> Flag:
+    """alpha and beta of an eigenvalue are both rounding."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.InputError(
+            f"A and B{member(tuple(batch))} form a singular pencil: to working precision det(A - z B) vanishes for every z, as "
+            f"where A and B share a null vector, so that every number is an eigenvalue (0/0 was found at position {j}). Remove "
+            f"the common null space"
+        )
+
+    return Flag(where, 1, report)
+
+
+def ill_conditioned(rcond: Array, who: str) -> Flag:
+    """B is singular, or too nearly for what multiplies by its inverse."""
+
+    def report(batch: Index) -> Exception:
+        return _errors.InputError(
+            f"B{member(batch)} is too ill conditioned: {who} multiplies A by the inverse of B, whose smallest singular value "
+            f"is {number(rcond[batch])} of the largest, expected sqrt(u) at least. With NumPy arrays the QZ algorithm has no "
+            f"such limit, and finds infinite eigenvalues of a singular B (without degeneracy='split')"
+        )
+
+    return Flag(~(rcond >= roundoff(rcond) ** 0.5), 0, report)
+
+
+def not_definite(least: Array) -> Flag:
+    """B of eigh is not positive definite."""
+
+    def report(batch: Index) -> Exception:
+        return _errors.InputError(
+            f"B{member(batch)} must be positive definite, but its smallest eigenvalue is {number(least[batch])} times its "
+            f"largest; swap A and B if A is positive definite (the eigenvalues are then 1/w), else use eig(A, B)"
+        )
+
+    return Flag(~(least > 0), 0, report)
+
+
+def at_infinity(where: Array, name: str, w: Array) -> Flag:
+    """An eigenpair with an infinite eigenvalue is asked for; where (..., n)."""
+
+    def report(index: Index) -> Exception:
+        *batch, j = index
+        return _errors.InfiniteEigenvalueError(
+            f"{name} asks for eigenpair {j}{member(tuple(batch))}, w[{j}] = {number(w[index])}: B is singular to "
+            f"working precision, B v = 0, so that it has neither derivatives nor a left eigenvector with w^H B v = 1. Give it a "
+            f"zero cotangent: the finite pairs have derivatives; or take eig(B, A), whose eigenvalues are 1/w"
+        )
+
+    return Flag(where, 1, report)
 
 
 def lost_precision(where: Array) -> Flag:

@@ -11,6 +11,7 @@ from .._backends.krylov import (
     Request,
     dense_eigenpairs,
     eigenpairs,
+    indefinite,
     preference,
     shift_solver,
 )
@@ -18,11 +19,11 @@ from .._backends.pencil import Host, Pencil, ShiftSolver, SingularShiftError, Su
 from .._backends.sources import Source, hermitian_part, source
 from .._degeneracy import Mask, Raise
 from .._errors import DenseSolverWarning, EigensystemError, InputError, InputTypeError, kind, warn
-from .._gauge import Functional, Gauge, MassNorm
+from .._gauge import BNorm, Functional, Gauge
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import settle
-from ._general import descending
+from ._order import descending
 from ._partial import PartialEigensystem
 from ._system import Result, carried
 
@@ -49,7 +50,7 @@ def admitted(A: Any, B: Any, hermitian: bool) -> tuple[Source, Source | None, Pe
         return a, b, Pencil(a.host, None if b is None else b.host)
     mass = None if b is None else hermitian_part("B", b.host)
     if b is not None and mass is not None and b.has_entries and not bool((real(mass.diagonal()) > 0).all()):
-        raise _indefinite("a diagonal entry that is not positive")
+        raise indefinite("a diagonal entry that is not positive")
     return a, b, Pencil(hermitian_part("A", a.host), mass, hermitian=True)
 
 
@@ -158,13 +159,11 @@ def gauge_of(option: object, a: Source, pencil: Pencil, V: Host) -> Gauge:
     """The gauge, with what it holds on the host."""
     if option is None:
         option = "B-norm" if pencil.hermitian and pencil.B is not None else "canonical"
-    if option == "B-norm" and isinstance(option, str):
-        if not pencil.hermitian or pencil.B is None:
-            raise InputError("gauge='B-norm' is v^H B v = 1: it needs eigsh and a B; use 'canonical', norm 1")
-        return MassNorm(pencil.B)
     if isinstance(option, Functional):
         option = Functional(a.vector("Functional's z", option.z))
-    return _inputs.gauge(option, V, complex_vectors=is_complex(V))
+    like = namespace(V).broadcast_to(V[:, :1], (pencil.n, pencil.n))  # of the shape of a matrix
+    metric = pencil.hermitian and pencil.B is not None
+    return _inputs.gauge(option, like, complex_vectors=is_complex(V), metric=metric).bound(pencil.mass)
 
 
 def selected(
@@ -215,8 +214,8 @@ def selected(
             by = descending(w, order, pencil.real)
             w, V = w[by], V[:, by]
         settle((V,), [_reports.undefined_gauge(V, chosen)], check=True)
-        if isinstance(chosen, MassNorm) and not bool(namespace(V).all(scale > 0)):
-            raise _indefinite(_DIRECTION)
+        if isinstance(chosen, BNorm) and not bool(namespace(V).all(scale > 0)):
+            raise indefinite(_DIRECTION)
         V = chosen.fix(V)
     else:
         settle((V,), [_reports.undefined_gauge(V, chosen), _reports.off_scale(V, chosen)], check=True)
@@ -227,10 +226,6 @@ def selected(
     return PartialEigensystem(
         a, b, pencil, w, V, chosen, Raise() if policy == "raise" else Mask(), checking, solving, request.sigma, solver
     )
-
-
-def _indefinite(what: str) -> InputError:
-    return InputError(f"B must be positive definite for eigsh, but it has {what}; use eigs, which takes any B")
 
 
 def _own(A: Any, B: Any, system: PartialEigensystem, hermitian: bool) -> PartialEigensystem:
@@ -285,7 +280,7 @@ def _require_orthogonal(pencil: Pencil, V: Host) -> None:
     G = adjoint(V) @ pencil.mass(V)
     d = real(namespace(G).linalg.diagonal(G))
     if not bool(namespace(d).all(d > 0)):
-        raise _indefinite(_DIRECTION)
+        raise indefinite(_DIRECTION)
     G = G / (d[:, None] * d[None, :]) ** 0.5
     overlap = float(namespace(G).max(namespace(G).abs(G - namespace(G).eye(len(d)))))
     if not overlap <= roundoff(V) ** 0.5:

@@ -14,7 +14,7 @@ from .._rules import subspace as rules
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, Index, failed, readable, settle
-from ._general import descending
+from ._order import descending
 
 Select: TypeAlias = Callable[[Array], Array] | int
 

@@ -4,16 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, roundoff
+from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
 from .._degeneracy import Degeneracy, Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
+from .._rules._pencil import Pencil, growth
 from .._split import Split
 from .._types import Array
-from . import _inputs, _reports
+from . import _inputs, _pencil, _reports
 from ._flags import Flag, failed, readable, settle
 
 
@@ -30,7 +31,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Eigensystem(ABC):
-    """A matrix, its (w, V), and the options they were computed with.
+    """A matrix, its (w, V), and the options they were computed with; with a pencil, A V = B V diag(w).
 
     Under `Split` and `Perturb` (w, V) decomposes a matrix nearby. What is supplied is taken to decompose A, up to its residual.
     """
@@ -42,6 +43,8 @@ class Eigensystem(ABC):
     supplied: bool = field(default=False, kw_only=True)
     separated: Array | None = field(default=None, kw_only=True)  # (..., n, n) pairs that `Split` separated
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
+    pencil: Pencil | None = field(default=None, kw_only=True)  # B scaled, and w with it
+    definite: ClassVar[bool] = False  # whether B has to be Hermitian positive definite
 
     @classmethod
     def again(
@@ -51,14 +54,27 @@ class Eigensystem(ABC):
         V: Array,
         separated: Array | None,
         *,
+        B: Array | None = None,
         gauge: object,
         degeneracy: object,
         check: object,
         refine: object = None,
     ) -> Self:
         """An eigensystem that was admitted before, from its arrays, which may be tracked: nothing is decomposed or verified."""
-        options = resolve(A, gauge, degeneracy, None, check, refine, complex_vectors=is_complex(V))
-        return cls(A, w, V, options, separated=separated)
+        options = resolve(
+            A,
+            gauge,
+            degeneracy,
+            None,
+            check,
+            refine,
+            complex_vectors=is_complex(V),
+            metric=cls.definite and B is not None,
+        )
+        pencil = None
+        if B is not None:
+            pencil, w = _pencil.with_values(_pencil.scaled(B), w)
+        return cls(A, w, V, options, separated=separated, pencil=pencil)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -67,8 +83,8 @@ class Eigensystem(ABC):
 
     @property
     def real_matrix(self) -> bool:
-        """Whether A has a real dtype."""
-        return not is_complex(self.A)
+        """Whether A, and B, have a real dtype."""
+        return not (is_complex(self.A) or (self.pencil is not None and is_complex(self.pencil.B)))
 
     @cached_property
     def size(self) -> Array:
@@ -76,9 +92,21 @@ class Eigensystem(ABC):
         return matrix_norm(self.A)
 
     @property
+    def eigenvalues(self) -> Array:
+        """w of the caller's matrices (..., n)."""
+        if self.pencil is None:
+            return self.w
+        return namespace(self.w).where(self.pencil.infinite, float("inf"), self.w / self.pencil.unit[..., None])
+
+    @property
     @abstractmethod
     def kappa(self) -> Array:
-        """Condition number (..., n) of each eigenvalue."""
+        """Condition number (..., n) of each eigenpair."""
+
+    @property
+    @abstractmethod
+    def sensitivity(self) -> Array:
+        """u |A| times this (..., n) is the error of w: kappa, but where B moves w by more."""
 
     @property
     def perturbation(self) -> Perturb | None:
@@ -87,11 +115,14 @@ class Eigensystem(ABC):
         return degeneracy if isinstance(degeneracy, Perturb) and not self.supplied else None
 
     def _equal(self, residual: Array) -> Array:
-        return numerically_equal(self.w, self.kappa, self.size, residual)
+        equal = numerically_equal(self.w, self.sensitivity, self.size, residual)
+        if self.pencil is None:
+            return equal
+        return equal & ~self.pencil.infinite[..., None, :] & ~self.pencil.infinite[..., :, None]
 
     @cached_property
     def _own_residual(self) -> Array:
-        return largest(self.residual(self.A), -1)[..., 0]
+        return largest(self.residual(self.A, self.pencil), -1)[..., 0]
 
     @cached_property
     def pairs(self) -> Array:
@@ -110,11 +141,17 @@ class Eigensystem(ABC):
             return self.separated
         return transitive_closure(self._equal(self._own_residual)) & ~self.pairs
 
-    def residual(self, A: Array) -> Array:
-        """|A v - w v|/|v| of every eigenpair (..., n)."""
-        A = namespace(A).astype(A, self.V.dtype, copy=False)  # some libraries multiply matrices of one dtype only
-        norm = column_norm(self.V)
-        return column_norm(A @ self.V - self.V * self.w[..., None, :]) / namespace(A).where(norm == 0, 1.0, norm)
+    def residual(self, A: Array, pencil: Pencil | None = None) -> Array:
+        """|A v - w v|/|v| of every eigenpair (..., n); with B |A v - w B v|/|v| relative to max(1, |w|/|A|)."""
+        xp = namespace(A)
+        V, norm = self.V, column_norm(self.V)
+        norm = xp.where(norm == 0, 1.0, norm)
+        A = xp.astype(A, V.dtype, copy=False)  # some libraries multiply matrices of one dtype only
+        if pencil is None:
+            return column_norm(A @ V - V * self.w[..., None, :]) / norm
+        BV, size = xp.astype(pencil.B, V.dtype, copy=False) @ V, matrix_norm(A)
+        finite = column_norm(A @ V - BV * self.w[..., None, :]) / growth(self.w, size)
+        return xp.where(pencil.infinite, column_norm(BV) * size[..., None], finite) / norm
 
     def cotangent(self, name: str, g: Array | None, like: Array, flags: list[Flag]) -> Array:
         """A cotangent checked against what it belongs to; zero for None."""
@@ -123,19 +160,54 @@ class Eigensystem(ABC):
         g = _inputs.like(name, g, tuple(like.shape), self.V, complex_allowed=is_complex(like))
         return _reports.tame(name, g, like.ndim - len(self.batch), flags)
 
+    def eigenvalue_cotangent(self, gw: Array | None, flags: list[Flag]) -> Array:
+        """gw, checked, in the unit of w."""
+        gw = self.cotangent("gw", gw, self.w, flags)
+        return gw if self.pencil is None else gw / self.pencil.unit[..., None]
+
     def tangent(self, dA: Array, flags: list[Flag]) -> Array:
         """dA checked against A."""
-        dA = _inputs.like("dA", dA, tuple(self.V.shape), self.V, complex_allowed=not self.real_matrix)
+        dA = _inputs.like("dA", dA, tuple(self.V.shape), self.V, complex_allowed=is_complex(self.A))
         return _reports.tame("dA", dA, 2, flags)
 
-    def mismatch(self, A: Array, vectors: bool) -> list[Flag]:
+    def tangent_of_B(self, dB: Array | None, flags: list[Flag]) -> Array | None:
+        """dB checked against B, in its unit; None if it is held fixed."""
+        if dB is None:
+            return None
+        if self.pencil is None:
+            raise InputError("dB is the tangent of B, and there is no B here; pass B too")
+        dB = _inputs.like("dB", dB, tuple(self.V.shape), self.V, complex_allowed=is_complex(self.pencil.B))
+        return _reports.tame("dB", dB, 2, flags) / self.pencil.unit[..., None, None]
+
+    def mismatch(self, A: Array, pencil: Pencil | None, vectors: bool) -> list[Flag]:
         """Whether a supplied (w, V) decomposes A and, if its vectors matter, has the scale of the gauge."""
         departure = self.options.degeneracy.departure(A.shape[-1], roundoff(A))
-        flags = [_reports.not_an_eigensystem(self.residual(A), self.w, self.V, matrix_norm(A), departure)]
+        size, equation = matrix_norm(A), "|A v - w v|/|v|"
+        if pencil is not None:
+            equation = "|A v - w B v|/|v|, over max(1, |w| |B|/(sqrt(n) |A|)),"
+            size = size if departure == 0 else size * largest(growth(self.w, size), -1)[..., 0]
+        residual = self.residual(A, pencil)
+        flags = [_reports.not_an_eigensystem(residual, self.eigenvalues, self.V, size, departure, equation)]
         if vectors:
-            gauge = self.options.gauge
+            gauge = self.gauge_of(pencil)
             flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
         return flags
+
+    def gauge_of(self, pencil: Pencil | None) -> Gauge:
+        """The gauge, which may depend on B."""
+        gauge = self.options.gauge
+        if pencil is None:
+            return gauge
+        xp, B = namespace(self.V), pencil.B * pencil.unit[..., None, None]
+        return gauge.bound(lambda V: xp.astype(B, V.dtype, copy=False) @ V)
+
+    def gradients(self, gA: Array, gB: Array | None, flags: Sequence[Flag]) -> Any:
+        """gA, or gA and gB where there is a B, each real if its matrix is; reads the flags."""
+        gA = gA if is_complex(self.A) else real(gA)
+        if gB is None or self.pencil is None:
+            return self.settle((gA,), flags)[0]
+        gB = (gB if is_complex(self.pencil.B) else real(gB)) / self.pencil.unit[..., None, None]
+        return self.settle((gA, gB), flags)
 
     def admitted(self, flags: list[Flag], vectors: bool) -> tuple[Self, list[Flag]]:
         """The system with the flags it came with; where they will not be read, its derivatives inherit them."""
@@ -184,14 +256,26 @@ class Result:
         return self
 
 
-def same_matrix(A: Array, own: Eigensystem) -> None:
-    """Refuse a result for a matrix of another library, device, shape or dtype: the gradient would have those."""
-    _inputs.like("A", A, tuple(own.A.shape), own.A, complex_allowed=True)
-    if A.dtype != own.A.dtype:
-        raise InputTypeError(
-            f"A has dtype {A.dtype}, but the supplied result decomposes a matrix of dtype {own.A.dtype}; pass the matrix that "
-            f"it decomposes, or (w, V)"
+def same_matrix(A: Array, B: Array | None, own: Eigensystem) -> Pencil | None:
+    """Refuse a result for matrices of another library, device, shape or dtype: the gradient would have those.
+
+    The result's pencil with the caller's B.
+    """
+    if (B is None) != (own.pencil is None):
+        raise InputError(
+            "the supplied result is one of A V = B V diag(w); pass its B too"
+            if B is None
+            else "B was given, but the supplied result is one of A V = V diag(w), without B"
         )
+    there = {"A": (A, own.A)} | ({} if own.pencil is None else {"B": (B, own.pencil.B)})
+    for name, (X, decomposed) in there.items():
+        _inputs.like(name, X, tuple(decomposed.shape), decomposed, complex_allowed=True)
+        if X.dtype != decomposed.dtype:
+            raise InputTypeError(
+                f"{name} has dtype {X.dtype}, but the supplied result decomposes a matrix of dtype {decomposed.dtype}; pass "
+                f"the matrix that it decomposes, or (w, V)"
+            )
+    return None if own.pencil is None else _pencil.like(own.pencil, B)
 
 
 def carried(result: Result) -> Any:
@@ -214,12 +298,19 @@ def resolve(
     refine: object = None,
     *,
     complex_vectors: bool,
+    metric: bool = False,
     own: Options | None = None,
 ) -> Options:
-    """Options from what a caller named; None stands for what the supplied eigensystem has, else for the default."""
-    default = own or Options(_inputs.GAUGES["canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto")
+    """Options from what a caller named; None stands for what the supplied eigensystem has, else for the default.
+
+    metric: whether there is a positive definite B, which can be the norm of a gauge.
+    """
+    gauges = _inputs.GAUGES
+    default = own or Options(
+        gauges["B-norm" if metric else "canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto"
+    )
     chosen = Options(
-        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors),
+        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors, metric=metric),
         default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
         default.sort if sort is None else _inputs.sort(sort),
         default.check if check is None else _inputs.switch("check", check),
@@ -237,9 +328,15 @@ def resolve(
 
 
 def bare(
-    eigensystem: object, A: Array, flags: list[Flag], *, complex_values: bool, complex_vectors: bool
+    eigensystem: object,
+    A: Array,
+    flags: list[Flag],
+    *,
+    complex_values: bool,
+    complex_vectors: bool,
+    infinite: bool = False,
 ) -> tuple[Array, Array]:
-    """(w, V) of a supplied pair, checked against A by type and shape."""
+    """(w, V) of a supplied pair, checked against A by type and shape; infinite: whether w may be."""
     if isinstance(eigensystem, Result):
         raise InputTypeError(
             f"eigensystem is a {type(eigensystem).__name__}, which this function does not differentiate; use its own vjp or jvp"
@@ -253,4 +350,5 @@ def bare(
     shape = tuple(A.shape)
     w = _inputs.like("the eigensystem's w", w, shape[:-1], A, complex_allowed=complex_values)
     V = _inputs.like("the eigensystem's V", V, shape, A, complex_allowed=complex_vectors)
-    return _reports.tame("the eigensystem's w", w, 1, flags), _reports.tame("the eigensystem's V", V, 2, flags)
+    w = w if infinite else _reports.tame("the eigensystem's w", w, 1, flags)
+    return w, _reports.tame("the eigensystem's V", V, 2, flags)

@@ -1,6 +1,6 @@
 """eig and its derivatives."""
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from .._array_api import namespace
 from .._degeneracy import DegeneracyOption
@@ -12,22 +12,25 @@ from ._system import carried
 
 
 class _EigResult(GeneralResult):
-    def vjp(self, gV: Array | None = None, gw: Array | None = None, *, gW: Array | None = None) -> Array:
-        """Gradient gA of a loss with cotangents gV, gw and gW; see `arreig.eig_vjp`. Nothing is decomposed again."""
-        gA: Array = carried(self).vjp(gV, gw, gW)
-        return gA
+    def vjp(self, gV: Array | None = None, gw: Array | None = None, *, gW: Array | None = None) -> Any:
+        """Gradient gA of a loss with cotangents gV, gw and gW, with B ``(gA, gB)``; see `arreig.eig_vjp`.
 
-    def jvp(self, dA: Array, /) -> tuple[Array, ...]:
+        Nothing is decomposed again.
+        """
+        return carried(self).vjp(gV, gw, gW)
+
+    def jvp(self, dA: Array, dB: Array | None = None, /) -> tuple[Array, ...]:
         """Tangents ``(dw, dV)``, and dW for a result with left eigenvectors; see `arreig.eig_jvp`."""
-        tangents: tuple[Array, ...] = carried(self).jvp(dA, isinstance(self, EigTriple))
+        tangents: tuple[Array, ...] = carried(self).jvp(dA, dB, isinstance(self, EigTriple))
         return tangents
 
 
 class EigResult(_EigResult, EigPair):
     """Result of `arreig.eig`: ``(eigenvalues, eigenvectors)``, with `vjp` and `jvp`.
 
-    It remembers its matrix and options and, for NumPy, keeps the factorisation of V, so that a further derivative costs matrix
-    products and triangular solves. The arrays are the caller's own: changing them in place does not change the derivatives.
+    It remembers its matrix, or matrices, and options and, for NumPy, keeps the factorisation of V, so that a further derivative
+    costs matrix products and triangular solves. The arrays are the caller's own: changing them in place does not change the
+    derivatives.
     """
 
 
@@ -38,6 +41,7 @@ class EigLeftResult(_EigResult, EigTriple):
 @overload
 def eig(
     A: Array,
+    B: Array | None = ...,
     /,
     *,
     gauge: GaugeOption = ...,
@@ -50,6 +54,7 @@ def eig(
 @overload
 def eig(
     A: Array,
+    B: Array | None = ...,
     /,
     *,
     gauge: GaugeOption = ...,
@@ -62,6 +67,7 @@ def eig(
 @overload
 def eig(
     A: Array,
+    B: Array | None = ...,
     /,
     *,
     gauge: GaugeOption = ...,
@@ -73,6 +79,7 @@ def eig(
 ) -> EigResult | EigLeftResult: ...
 def eig(
     A: Array,
+    B: Array | None = None,
     /,
     *,
     gauge: GaugeOption = "canonical",
@@ -82,7 +89,7 @@ def eig(
     check: bool = True,
     refine: RefineOption = "auto",
 ) -> EigResult | EigLeftResult:
-    r"""Eigenvalues and eigenvectors of a general matrix, ``A V = V diag(w)``, ready to be differentiated.
+    r"""Eigenvalues and eigenvectors, ``A V = V diag(w)`` or ``A V = B V diag(w)``, ready to be differentiated.
 
     Parameters
     ----------
@@ -90,6 +97,10 @@ def eig(
         float32, float64, complex64 or complex128; integers are converted to float64, as NumPy does. Any library of the
         array API with a `linalg` extension. What torch or JAX are recording in order to differentiate is refused: no
         derivative flows through a plain result (for torch, `arreig_torch.eig`).
+    B : array, shape (..., n, n), optional
+        Of A's library, shape, batch included, and precision; None for the identity. Derivatives are with respect to both. With
+        NumPy B may be singular: eigenvalues are then infinite, ``inf+0j``, and have no derivatives, the finite ones do. Other
+        libraries decompose ``B^-1 A``, and refuse a B with a condition number above ``1/sqrt(u)``.
     gauge : {"canonical", "phase-free"}, Component or Functional
         What makes an eigenvector unique; the derivative depends on it.
 
@@ -102,10 +113,12 @@ def eig(
         Order of the eigenpairs: the library's, or descending by modulus or real part, with conjugate pairs adjacent,
         positive imaginary part first.
     left : bool
-        Return the left eigenvectors ``W = V^-H`` too: ``W^H A = diag(w) W^H``, ``W^H V = I``.
+        Return the left eigenvectors ``W = V^-H`` too: ``W^H A = diag(w) W^H``, ``W^H V = I``. With B they are ``(B V)^-H``:
+        ``W^H A = diag(w) W^H B``, ``W^H B V = I``.
     degeneracy : {"raise", "mask", "split", "perturb"}, Split, Perturb or Broaden
         What the derivatives do where eigenvalues are numerically equal, ``|w_i - w_j| <= 20 u (kappa_i + kappa_j) |A|_F``
-        with kappa the eigenvalues' condition numbers and u the unit roundoff.
+        with kappa the eigenvalues' condition numbers and u the unit roundoff; with B the error of w that rounding of B makes
+        counts too.
 
         - ``"raise"``: refuse cotangents that reach eigenvectors of the cluster or tell its eigenvalues apart.
         - ``"mask"``: exact for losses that depend on the cluster through its span and mean eigenvalue; others are refused
@@ -113,7 +126,8 @@ def eig(
         - ``"split"``, `Split`: for losses that are smooth functions of A. `eig` itself then puts eigenvalues of a cluster about
           ``sqrt(u) |A|`` apart, with a generic basis of its space; the gradient is right to about ``sqrt(u)``. Losses on
           single vectors of a cluster are refused where the cotangents show it; so are defective clusters. Where vectors are
-          missing, A is decomposed twice (one more synchronisation to find out; without `check`, always).
+          missing, A is decomposed twice (one more synchronisation to find out; without `check`, always). With B it is done
+          to ``B^-1 A``, and an ill-conditioned B is refused.
         - ``"perturb"``, `Perturb`: the same for matrices that may be defective, by a fixed perturbation of A; less accurate.
         - ``Broaden(eps)``: Lorentzian broadening, biased; refuses no cluster; for comparison with older codes.
     check : bool
@@ -130,18 +144,21 @@ def eig(
     -------
     EigResult or EigLeftResult
         NamedTuple ``(eigenvalues, eigenvectors)``, shapes (..., n) and (..., n, n), always complex, vectors as columns; with
-        ``left=True`` a third, ``left_eigenvectors``. Its methods ``vjp(gV, gw, gW=...)`` and ``jvp(dA)`` differentiate.
+        ``left=True`` a third, ``left_eigenvectors``. Its methods ``vjp(gV, gw, gW=...)`` and ``jvp(dA, dB)`` differentiate.
 
     Raises
     ------
     InputError
-        Shape, dtype, library or option (`InputTypeError` where it is a matter of type).
+        Shape, dtype, library or option (`InputTypeError` where it is a matter of type); a B that is too ill conditioned, see
+        there; a singular pencil, of which every number is an eigenvalue.
     NonFiniteError
-        A contains NaN or infinity.
+        A or B contains NaN or infinity.
     GaugeError
         The component or functional that the gauge sets to 1 vanishes in an eigenvector.
     DefectiveMatrixError
         With ``left=True``, if the eigenvectors are numerically dependent.
+    InfiniteEigenvalueError
+        With ``left=True``, if an eigenvalue is infinite.
 
     Warns
     -----
@@ -158,7 +175,8 @@ def eig(
 
     References
     ----------
-    Magnus, "On differentiating eigenvalues and eigenvectors", Econometric Theory 1 (1985) 179-191.
+    Magnus, "On differentiating eigenvalues and eigenvectors", Econometric Theory 1 (1985) 179-191. Moler, Stewart, "An algorithm
+    for generalized matrix eigenvalue problems", SIAM J. Numer. Anal. 10 (1973) 241-256.
 
     Examples
     --------
@@ -174,11 +192,10 @@ def eig(
            [-0.267841, -0.147528]])
     """
     _inputs.switch("left", left)
-    system, flags = GeneralEigensystem.of(A, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check, refine=refine)
-    arrays: tuple[Array, ...] = (system.w, system.V)
-    if left:
-        arrays = (*arrays, system.W)
-        flags.append(system.defective)
+    system, flags = GeneralEigensystem.of(
+        A, B, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check, refine=refine
+    )
+    arrays, flags = system.arrays(left, flags)
     xp = namespace(system.w)
     arrays = tuple(xp.asarray(x, copy=True) for x in system.settle(arrays, flags))
     return EigLeftResult(*arrays)._carry(system) if left else EigResult(*arrays)._carry(system)
@@ -191,20 +208,23 @@ def eig_vjp(
     gw: Array | None = None,
     *,
     gW: Array | None = None,
+    B: Array | None = None,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
     gauge: GaugeOption | None = None,
     sort: SortOption = None,
     degeneracy: DegeneracyOption | None = None,
     check: bool | None = None,
     refine: RefineOption | None = None,
-) -> Array:
-    r"""Gradient of a loss through `eig`: gA from the loss's gradients gV, gw and gW.
+) -> Any:
+    r"""Gradient of a loss through `eig`: gA, with B also gB, from the loss's gradients gV, gw and gW.
 
     A cotangent gX of an array X says how the loss moves, ``dL = Re tr(gX^H dX)``: ``gX = dL/dRe X + i dL/dIm X``, as in
     torch (JAX and HIPS autograd use its conjugate). With ``F_ij = 1/(w_j - w_i)``, zero on the diagonal, and gh the gauge's
     projection of gV,
 
     .. math:: g_A = V^{-H} \left[ \operatorname{diag}(g_w) + \bar F \circ (V^H g_h) \right] V^H .
+
+    With B the inverse is that of ``B V``, and :math:`g_B` has :math:`-\operatorname{diag}(\bar w) V^H` as the last factor.
 
     Parameters
     ----------
@@ -216,23 +236,27 @@ def eig_vjp(
         Cotangent of the eigenvalues. Alone it takes a way without gaps and gauge, cheaper and good at repeated eigenvalues
         as long as it is equal on them.
     gW : array, shape (..., n, n), optional
-        Cotangent of the left eigenvectors ``W = V^-H``.
+        Cotangent of the left eigenvectors ``W = V^-H``, with B ``(B V)^-H``.
+    B : array, shape (..., n, n), optional
+        As for `eig`. A result that is passed as `eigensystem` has a B or none, and so must the call.
     eigensystem : EigResult or (w, V), optional
         A result of `eig`, whose options hold (naming other ones raises), or the pair of any library call, so that A is not
         decomposed again. The phases of a pair are taken as they are; its scale must be that of the gauge. It is checked
-        against A: ``|A v - w v| <= sqrt(u) |A|_F |v|``.
+        against A: ``|A v - w v| <= sqrt(u) |A|_F |v|``, with B likewise. Infinite eigenvalues may be given as inf or NaN.
     gauge, sort, degeneracy, check, refine
         As for `eig`, None for its defaults. The derivative is that of `eig` with these options, its cotangents in its order.
 
     Returns
     -------
-    array, shape (..., n, n)
-        gA in the dtype of A, real for a real A.
+    array, or two with B, shape (..., n, n)
+        gA in the dtype of A, real for a real A; with B ``(gA, gB)``, gB in the dtype of B.
 
     Raises
     ------
     InputError, NonFiniteError, EigensystemError, GaugeError
         Bad arguments, see `eig`; an eigensystem that is not A's or not scaled as the gauge asks.
+    InfiniteEigenvalueError
+        A cotangent for an infinite eigenvalue or its eigenvector, or, where there is one, gW.
     DefectiveMatrixError
         Some eigenvectors are numerically dependent, and eigenvectors (any of them) have a cotangent.
     DegenerateEigenvaluesError
@@ -265,6 +289,7 @@ def eig_vjp(
     """
     system, flags = GeneralEigensystem.of(
         A,
+        B,
         eigensystem,
         gauge=gauge,
         degeneracy=degeneracy,
@@ -282,6 +307,8 @@ def eig_jvp(
     /,
     *,
     left: bool = False,
+    B: Array | None = None,
+    dB: Array | None = None,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
     gauge: GaugeOption | None = None,
     sort: SortOption = None,
@@ -289,14 +316,17 @@ def eig_jvp(
     check: bool | None = None,
     refine: RefineOption | None = None,
 ) -> tuple[Array, ...]:
-    r"""Directional derivative of `eig`: the tangents dw, dV that dA causes.
+    r"""Directional derivative of `eig`: the tangents dw, dV that dA, and dB, cause.
 
-    With ``P = V^-1 dA V`` and F as in `eig_vjp`: ``dw = diag(P)``, ``dV = V (F o P) + V diag(c)``, c from the gauge.
+    With ``P = V^-1 dA V`` and F as in `eig_vjp`: ``dw = diag(P)``, ``dV = V (F o P) + V diag(c)``, c from the gauge. With B
+    ``P = (B V)^-1 (dA V - dB V diag(w))``.
 
     Parameters
     ----------
     A, dA : array, shape (..., n, n)
         Matrix and its tangent, of one library and device. dA must be real if A is.
+    B, dB : array, shape (..., n, n), optional
+        As for `eig_vjp`, and its tangent; without dB, B is held fixed.
     left : bool
         Return dW too.
     eigensystem, gauge, sort, degeneracy, check, refine
@@ -306,13 +336,15 @@ def eig_jvp(
     Returns
     -------
     dw, dV : array, shapes (..., n) and (..., n, n), complex
-        With ``left=True`` a third, ``dW = -W dV^H W``. With ``gauge="phase-free"`` dV is the tangent with ``v^H dv = 0``:
-        it serves losses that do not depend on the phase.
+        With ``left=True`` a third, ``dW = -W dV^H W``, or ``-W d(B V)^H W``. With ``gauge="phase-free"`` dV is the tangent with
+        ``v^H dv = 0``: it serves losses that do not depend on the phase. For infinite eigenvalues dw and dV are NaN.
 
     Raises
     ------
     InputError, NonFiniteError, EigensystemError, GaugeError, DefectiveMatrixError
         As for `eig_vjp`.
+    InfiniteEigenvalueError
+        ``left=True`` and an infinite eigenvalue.
     DegenerateEigenvaluesError
         ``degeneracy="raise"`` and numerically equal eigenvalues.
 
@@ -322,6 +354,6 @@ def eig_jvp(
     """
     _inputs.switch("left", left)
     system, flags = GeneralEigensystem.of(
-        A, eigensystem, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check, refine=refine
+        A, B, eigensystem, gauge=gauge, degeneracy=degeneracy, sort=sort, check=check, refine=refine
     )
-    return system.jvp(dA, left, flags)
+    return system.jvp(dA, dB, left, flags)

@@ -5,18 +5,22 @@ deflation works on another matrix). A cotangent given in one order and used in t
 takes its eigenvalues from the decomposition that eigvals_vjp differentiates.
 """
 
+from typing import Any
+
 from .._types import Array, SortOption
 from . import _inputs
 from ._general import GeneralEigensystem
 from .eig import EigLeftResult, EigResult
 
 
-def eigvals(A: Array, /, *, sort: SortOption = None, check: bool = True) -> Array:
-    """Eigenvalues of a general matrix.
+def eigvals(A: Array, B: Array | None = None, /, *, sort: SortOption = None, check: bool = True) -> Array:
+    """Eigenvalues of a general matrix, or of a pencil, ``A v = w B v``.
 
     Parameters
     ----------
     A : array, shape (..., n, n)
+        As for `eig`.
+    B : array, shape (..., n, n), optional
         As for `eig`.
     sort : {None, "abs", "real"}
         As for `eig`.
@@ -40,8 +44,8 @@ def eigvals(A: Array, /, *, sort: SortOption = None, check: bool = True) -> Arra
     >>> arreig.eigvals(np.array([[0.0, -1.0], [1.0, 0.0]]))
     array([0.+1.j, 0.-1.j])
     """
-    system, flags = GeneralEigensystem.of(A, sort=sort, check=check, vectors=False)
-    return system.settle((system.w,), flags)[0]
+    system, flags = GeneralEigensystem.of(A, B, sort=sort, check=check, vectors=False)
+    return system.settle((system.eigenvalues,), flags)[0]
 
 
 def eigvals_vjp(
@@ -49,11 +53,14 @@ def eigvals_vjp(
     gw: Array,
     /,
     *,
+    B: Array | None = None,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
     sort: SortOption = None,
     check: bool | None = None,
-) -> Array:
+) -> Any:
     """Gradient of a loss through `eigvals`: ``gA = V^-H diag(gw) V^H``.
+
+    With B ``gA = (B V)^-H diag(gw) V^H`` and ``gB = -(B V)^-H diag(gw conj(w)) V^H``.
 
     Parameters
     ----------
@@ -61,6 +68,8 @@ def eigvals_vjp(
         As for `eig`.
     gw : array, shape (..., n)
         Cotangent of the eigenvalues, in the order that `eigvals` gives with the same `sort`.
+    B : array, shape (..., n, n), optional
+        As for `eig_vjp`.
     eigensystem : EigResult or (w, V), optional
         As for `eig_vjp`; vectors of any norm and phase.
     sort, check
@@ -68,12 +77,12 @@ def eigvals_vjp(
 
     Returns
     -------
-    array, shape (..., n, n)
-        gA in the dtype of A, real for a real A.
+    array, or two with B, shape (..., n, n)
+        gA in the dtype of A, real for a real A; with B ``(gA, gB)``.
 
     Raises
     ------
-    InputError, NonFiniteError, EigensystemError
+    InputError, NonFiniteError, EigensystemError, InfiniteEigenvalueError
         As for `eig_vjp`.
     DegenerateEigenvaluesError
         gw differs between numerically equal eigenvalues, beyond what a smooth function of w could make of them.
@@ -100,7 +109,7 @@ def eigvals_vjp(
     array([[1., 0.],
            [0., 1.]])
     """
-    system, flags = GeneralEigensystem.of(A, eigensystem, sort=sort, check=check, vectors=False)
+    system, flags = GeneralEigensystem.of(A, B, eigensystem, sort=sort, check=check, vectors=False)
     return system.vjp(None, _inputs.given("gw", gw), None, flags)
 
 
@@ -109,15 +118,21 @@ def eigvals_jvp(
     dA: Array,
     /,
     *,
+    B: Array | None = None,
+    dB: Array | None = None,
     eigensystem: EigResult | EigLeftResult | tuple[Array, Array] | None = None,
     sort: SortOption = None,
     check: bool | None = None,
 ) -> Array:
     """Directional derivative of `eigvals`: ``dw = diag(V^-1 dA V)``.
 
+    With B ``dw = diag((B V)^-1 (dA V - dB V diag(w)))``.
+
     Parameters
     ----------
     A, dA : array, shape (..., n, n)
+        As for `eig_jvp`.
+    B, dB : array, shape (..., n, n), optional
         As for `eig_jvp`.
     eigensystem, sort, check
         As for `eigvals_vjp`.
@@ -125,7 +140,7 @@ def eigvals_jvp(
     Returns
     -------
     array, shape (..., n)
-        dw, complex, in the order that `eigvals` gives with the same `sort`.
+        dw, complex, in the order that `eigvals` gives with the same `sort`; NaN for infinite eigenvalues.
 
     Raises
     ------
@@ -140,5 +155,5 @@ def eigvals_jvp(
     ----------
     Magnus, Econometric Theory 1 (1985) 179-191.
     """
-    system, flags = GeneralEigensystem.of(A, eigensystem, sort=sort, check=check, vectors=False)
-    return system.eigenvalue_jvp(dA, flags)
+    system, flags = GeneralEigensystem.of(A, B, eigensystem, sort=sort, check=check, vectors=False)
+    return system.eigenvalue_jvp(dA, dB, flags)

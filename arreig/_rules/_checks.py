@@ -6,6 +6,7 @@ from .._array_api import column_norm, diagonal, largest, matrix_norm, namespace,
 from .._degeneracy import Degeneracy, gaps, varies
 from .._gauge import Gauge
 from .._types import Array
+from ._pencil import growth
 
 # Noise of a loss coded in floating point, in units of n u. The gradient of tr expm(A) through eigenvectors, which vanishes
 # in exact arithmetic along each vector, was seen to leave 1.2 on random matrices of order 3 to 60.
@@ -31,6 +32,7 @@ class CotangentFlags(NamedTuple):
 
 def cotangent_flags(
     gA: Array,
+    gB: Array | None,
     gV: Array,
     gh: Array,
     gw: Array,
@@ -59,36 +61,60 @@ def cotangent_flags(
     lost: gA is the sum of terms w_i conj(F_ij) N_ij v_j^H and w_j gw_j v_j^H. With eps the accuracy, N_ij = v_i^H gh_j carries an
     error of eps ||v_i|| ||gh_j||, so the terms carry eps ||w_i|| ||v_i|| |F_ij| ||gh_j|| ||v_j||, and rounding errors add like
     their squares. The terms of a loss that is a function of the matrix cancel, and little more than their errors may remain.
+    The terms of gB have a factor w_j more; gA and gB count together, w and gB in units of ||A||.
     What the cotangents themselves have lost before they came here is not seen.
     """
     xp = namespace(gV, V)
     v, g = column_norm(V), column_norm(gV)
-    n_u = V.shape[-1] * roundoff(V)
-    noise = _NOISE * n_u * (largest(v * g, -1)[..., 0] + largest(xp.abs(gw), -1)[..., 0] * size)
     asked = (reach > 0)[..., None, :] | (reach > 0)[..., :, None]
-    scale = v[..., :, None] * g[..., None, :]
-    scale = scale + scale.mT
-    # Of vectors that are nearly parallel N_ij vanishes with their distance, 1/kappa, whatever the loss.
-    apart = xp.maximum(kappa[..., :, None], kappa[..., None, :])
-    coupled = xp.abs(N) > relative_tolerance(V) * scale / xp.where(apart >= 1, apart, 1.0) + noise[..., None, None]
+    scale = pair_size(gV, V)
     varying = varies(gw, w, kappa, size)
     h = column_norm(gh)
-    h = xp.where(h <= _NOISE * n_u * g, 0.0, h)  # the loss does not change with v_j: all of gh is rounding
+    h = xp.where(
+        h <= _NOISE * V.shape[-1] * roundoff(V) * g, 0.0, h
+    )  # the loss does not change with v_j: all of gh is rounding
     terms = W_norm[..., :, None] * xp.abs(F * N) * v[..., None, :]
+    result, width = matrix_norm(gA), v
+    if gB is not None:
+        result = xp.maximum(result, matrix_norm(gB) / xp.where(size == 0, 1.0, size))
+        width = v * growth(w, size)
     return CotangentFlags(
-        degeneracy.refused_cotangents(pairs, asked, coupled, varying),
+        degeneracy.refused_cotangents(pairs, asked, coupled(N, gV, gw, V, kappa, size), varying),
         nowhere(pairs) if split is None else _ill_defined(split, N, scale, terms, W_norm * v, gw),
-        gauge.dependence(V, gV, reach, noise[..., None]),
+        gauge.dependence(V, gV, reach, loss_noise(gV, gw, V, size)[..., None]),
         _lost(
-            gA,
-            (W_norm * v)[..., :, None] * xp.abs(F) * (v * h)[..., None, :],
-            W_norm * v * xp.abs(gw),
+            result,
+            (W_norm * v)[..., :, None] * xp.abs(F) * (width * h)[..., None, :],
+            W_norm * width * xp.abs(gw),
             v * h,
             size=size,
             accuracy=accuracy,
+            tolerance=relative_tolerance(gA),
             most=degeneracy.lost[xp.finfo(V.dtype).bits],
         ),
     )
+
+
+def pair_size(gV: Array, V: Array) -> Array:
+    """||v_i|| ||gV_j|| + ||v_j|| ||gV_i||, the size (..., n, n) that N_ij may have."""
+    scale = column_norm(V)[..., :, None] * column_norm(gV)[..., None, :]
+    return scale + scale.mT
+
+
+def loss_noise(gV: Array, gw: Array, V: Array, size: Array) -> Array:
+    """What rounding in the loss may leave (...) of a product of a vector and a cotangent that vanishes in exact arithmetic."""
+    largest_product = largest(column_norm(V) * column_norm(gV), -1)[..., 0]
+    largest_value = largest(namespace(gw).abs(gw), -1)[..., 0] * size
+    return _NOISE * V.shape[-2] * roundoff(V) * (largest_product + largest_value)
+
+
+def coupled(N: Array, gV: Array, gw: Array, V: Array, kappa: Array, size: Array) -> Array:
+    """Pairs of which N shows that the cotangents depend on the basis of the space they span."""
+    xp = namespace(N)
+    # Of vectors that are nearly parallel N_ij vanishes with their distance, 1/kappa, whatever the loss.
+    apart = xp.maximum(kappa[..., :, None], kappa[..., None, :])
+    bound = relative_tolerance(V) * pair_size(gV, V) / xp.where(apart >= 1, apart, 1.0)
+    return xp.abs(N) > bound + loss_noise(gV, gw, V, size)[..., None, None]
 
 
 def _ill_defined(split: Array, N: Array, scale: Array, terms: Array, kappa: Array, gw: Array) -> Array:
@@ -119,19 +145,20 @@ def told_apart(gw: Array) -> Array:
 
 
 def _lost(
-    gA: Array,
+    result: Array,
     vector_terms: Array,
     value_terms: Array,
     cotangents: Array,
     *,
     size: Array,
     accuracy: Array,
+    tolerance: float,
     most: float,
 ) -> Array:
     error = accuracy * (matrix_norm(vector_terms) + matrix_norm(value_terms[..., None]))
     # A gradient may vanish: it is right if it does so against what cotangents of this size give at gaps of the size of A.
     unit = matrix_norm(cotangents[..., None]) / namespace(size).where(size == 0, 1.0, size)
-    return ~(error <= most * matrix_norm(gA)) & ~(error <= most * relative_tolerance(gA) * unit)
+    return ~(error <= most * result) & ~(error <= most * tolerance * unit)
 
 
 def eigenvalue_cotangent_flags(
@@ -143,10 +170,13 @@ def eigenvalue_cotangent_flags(
     return refused if split is None else refused | (split & told_apart(gw))
 
 
-def split_tangents(P: Array, dA: Array, kappa: Array, pairs: Array) -> Array:
+def split_tangents(P: Array, dA: Array, dB: Array | None, w: Array, kappa: Array, pairs: Array) -> Array:
     """Pairs of a cluster C on which P_CC is no multiple of the identity: dA splits it, and dw is no function of dA alone."""
     xp = namespace(P)
     noise = _NOISE * P.shape[-1] * roundoff(P) * (kappa[..., None, :] + kappa[..., :, None])
     p = diagonal(P)
     apart = xp.maximum(xp.abs(P), xp.abs(p[..., None, :] - p[..., :, None]))
-    return pairs & (apart > noise * matrix_norm(dA)[..., None, None])
+    size = matrix_norm(dA)[..., None, None]
+    if dB is not None:
+        size = size + matrix_norm(dB)[..., None, None] * xp.abs(w)[..., None, :]
+    return pairs & (apart > noise * size)

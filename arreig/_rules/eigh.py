@@ -1,4 +1,4 @@
-"""Hermitian matrix, A V = V diag(w) with w real.
+"""Hermitian matrix, A V = V diag(w) with w real, and Hermitian-definite pencil, A V = B V diag(w).
 
 The columns are orthogonal; a gauge may give them any norm r_j = ||v_j||, so V = Q diag(r) with Q unitary, V^-1 dA V has the
 entries r_j/r_i (Q^H dA Q)_ij, and the rule for eig becomes, with no system to solve,
@@ -10,16 +10,45 @@ F is real and antisymmetric, so F o N and F o (N - N^H)/2 have the same Hermitia
 gA is Hermitian. For the same reason a loss that depends on a cluster through its span alone has a vanishing
 (N - N^H)_CC, while N_CC itself need not vanish: the span is also that of sum_C v v^H, whose cotangent is 2 G V.
 
-eigh is taken as a function of (A + A^H)/2, so gA is its gradient in all entries of A.
+With a positive definite B the columns are B-orthogonal: V = Q diag(r), Q^H B Q = I, r_j = sqrt(v_j^H B v_j). Q moves by Q X with
+
+    Q^H dA Q + diag(w) X = (Q^H dB Q) diag(w) + X diag(w) + diag(dw),      X + X^H = -Q^H dB Q
+
+With M_ij = (w_i + w_j)/2, and H without its diagonal written off(H), both say dw = diag(Q^H (dA - w_j dB) Q) and
+
+    X = F o (Q^H dA Q - M o Q^H dB Q) - off(Q^H dB Q)/2
+
+whose second part has no gap: it is right in clusters, where F = 0, too. U = Q X diag(r) again; what dB does to v_j along v_j is a
+matter of the gauge alone. With N = Q^H gh diag(r) the adjoint is, F o (Hermitian) being skew-Hermitian,
+
+    gA = Q [diag(gw) + F o (N - N^H)/2] Q^H
+    gB = -Q [diag(gw o w) + M o F o (N - N^H)/2 + off(N + N^H)/4] Q^H
+
+eigh is taken as a function of (A + A^H)/2, and of B's Hermitian part, so gA, gB are its gradients in all entries of A, B.
 
 Sources: as for eig; Giles (2008), sec. 3.1, and Seeger et al., arXiv:1710.08717, for the Hermitian case.
 """
 
-from .._array_api import adjoint, column_norm, column_square, diagonal, diagonal_matrix, namespace, real, roundoff
+from .._array_api import (
+    adjoint,
+    column_dot,
+    column_norm,
+    column_square,
+    diagonal,
+    diagonal_matrix,
+    largest,
+    namespace,
+    on_diagonal,
+    real,
+    roundoff,
+)
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
+from ._pencil import Pencil
+
+_LOST_BY_B = 0.05  # u ||B^-1|| times this was the error of gradients, for condition numbers of B up to 1e13
 
 
 def hermitian_part(X: Array, /) -> Array:
@@ -27,22 +56,72 @@ def hermitian_part(X: Array, /) -> Array:
     return (X + adjoint(X)) / 2
 
 
-def _unitary(V: Array) -> tuple[Array, Array]:
+def unitary(V: Array, pencil: Pencil | None) -> tuple[Array, Array]:
     """Q and r, the norms as a row."""
     xp = namespace(V)
-    r = xp.sqrt(column_square(V))[..., None, :]
+    square = column_square(V) if pencil is None else real(column_dot(V, _like(V, pencil.B) @ V))
+    r = xp.sqrt(square)[..., None, :]
     return V / xp.where(r == 0, 1.0, r), r
 
 
+def _like(V: Array, X: Array) -> Array:
+    """X in the dtype of V: the matrices of a real and a complex one are multiplied."""
+    return namespace(V).astype(X, V.dtype, copy=False)
+
+
+def _accuracy(Q: Array, size: Array, pencil: Pencil | None) -> Array:
+    """Relative error (...) of the cotangents and of the columns: that of Q^H B Q = I, which follows u ||B^-1||."""
+    xp = namespace(Q)
+    if pencil is None:
+        return roundoff(Q) + 0 * size
+    lost = _LOST_BY_B * largest(column_square(Q), -1)[..., 0]
+    return roundoff(Q) * xp.where(lost > 1, lost, 1.0)
+
+
+def _mean(w: Array) -> Array:
+    """M."""
+    return (w[..., :, None] + w[..., None, :]) / 2
+
+
+def _off(X: Array) -> Array:
+    return namespace(X).where(on_diagonal(X), 0.0, X)
+
+
+def _within(Q: Array, dA: Array) -> Array:
+    """Q^H dA Q."""
+    return adjoint(Q) @ (_like(Q, hermitian_part(dA)) @ Q)
+
+
+def _around(Q: Array, gP: Array) -> Array:
+    """Q gP Q^H."""
+    return hermitian_part(Q @ gP @ adjoint(Q))
+
+
 def jvp(
-    dA: Array, w: Array, V: Array, /, *, pairs: Array, gauge: Gauge, degeneracy: Degeneracy
+    dA: Array,
+    dB: Array | None,
+    w: Array,
+    V: Array,
+    /,
+    *,
+    pencil: Pencil | None,
+    pairs: Array,
+    gauge: Gauge,
+    degeneracy: Degeneracy,
 ) -> tuple[Array, Array, Array]:
-    """dw, dV and the refused pairs; of dA the Hermitian part counts."""
+    """dw, dV and the refused pairs; of dA and dB the Hermitian part counts."""
     F = degeneracy.inverse_gaps(w, pairs)
-    Q, r = _unitary(V)
-    P = adjoint(Q) @ (hermitian_part(dA) @ Q)
-    U = (Q @ (F * P)) * r
-    return real(diagonal(P)), gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs)
+    Q, r = unitary(V, pencil)
+    P = _within(Q, dA)
+    dw, X = real(diagonal(P)), F * P
+    if dB is not None:
+        P_B = _within(Q, dB)
+        dw = dw - w * real(diagonal(P_B))
+        X = X - F * _mean(w) * P_B - _off(P_B) / 2
+    dV = gauge.project_tangent(V, (Q @ X) * r)
+    if dB is not None:
+        dV = dV + gauge.tangent_of_norm(V, real(diagonal(P_B)))
+    return dw, dV, degeneracy.refused_tangents(pairs)
 
 
 def vjp(
@@ -52,23 +131,29 @@ def vjp(
     V: Array,
     /,
     *,
+    pencil: Pencil | None,
     pairs: Array,
     split: Array | None,
     kappa: Array,
     size: Array,
     gauge: Gauge,
     degeneracy: Degeneracy,
-) -> tuple[Array, CotangentFlags]:
-    """gA and what is refused; size = ||A||_F."""
+) -> tuple[Array, Array | None, CotangentFlags]:
+    """gA, gB, and what is refused; size = ||A||_F."""
     F = degeneracy.inverse_gaps(w, pairs)
-    Q, r = _unitary(V)
+    Q, r = unitary(V, pencil)
     gh = gauge.project_cotangent(V, gV)
     N = adjoint(Q) @ (gh * r)
     skew = (N - adjoint(N)) / 2
-    gP = diagonal_matrix(gw) + F * skew
-    gA = hermitian_part(Q @ gP @ adjoint(Q))
+    gP = F * skew
+    gA = _around(Q, diagonal_matrix(gw) + gP)
+    gB = None
+    if pencil is not None:
+        along = gw * w - gauge.cotangent_of_norm(V, gV)
+        gB = -_around(Q, diagonal_matrix(along) + _mean(w) * gP + _off(hermitian_part(N)) / 2)
     flags = cotangent_flags(
         gA,
+        gB,
         gV,
         gh,
         gw,
@@ -77,23 +162,29 @@ def vjp(
         V,
         reach=column_norm(gV),
         F=F,
-        W_norm=1 / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
+        W_norm=(1.0 if pencil is None else column_norm(Q)) / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
         pairs=pairs,
         split=split,
         kappa=kappa,
         size=size,
-        accuracy=roundoff(V) + 0 * size,
+        accuracy=_accuracy(Q, size, pencil),
         gauge=gauge,
         degeneracy=degeneracy,
     )
-    return gA, flags
+    return gA, gB, flags
 
 
-def eigenvalue_jvp(dA: Array, V: Array, /, *, pairs: Array, kappa: Array) -> tuple[Array, Array]:
-    """dw = diag P and the pairs that dA splits."""
-    dA, (Q, _) = hermitian_part(dA), _unitary(V)
-    P = adjoint(Q) @ (dA @ Q)
-    return real(diagonal(P)), split_tangents(P, dA, kappa, pairs)
+def eigenvalue_jvp(
+    dA: Array, dB: Array | None, w: Array, V: Array, /, *, pencil: Pencil | None, pairs: Array, kappa: Array
+) -> tuple[Array, Array]:
+    """dw = diag P and the pairs that dA and dB split."""
+    Q, _ = unitary(V, pencil)
+    dA, P = hermitian_part(dA), _within(Q, dA)
+    dw = real(diagonal(P))
+    if dB is not None:
+        P_B = _within(Q, dB)
+        dB, dw, P = hermitian_part(dB), dw - w * real(diagonal(P_B)), P - P_B * w[..., None, :]
+    return dw, split_tangents(P, dA, dB, w, kappa, pairs)
 
 
 def eigenvalue_vjp(
@@ -102,15 +193,21 @@ def eigenvalue_vjp(
     V: Array,
     /,
     *,
+    pencil: Pencil | None,
     pairs: Array,
     split: Array | None,
     kappa: Array,
     size: Array,
     degeneracy: Degeneracy,
-) -> tuple[Array, Array]:
-    """gA = Q diag(gw) Q^H and the refused pairs: no gaps, no gauge."""
-    Q, _ = _unitary(V)
-    gA = hermitian_part((Q * gw[..., None, :]) @ adjoint(Q))
-    return gA, eigenvalue_cotangent_flags(
-        gw, w, pairs=pairs, split=split, kappa=kappa, size=size, degeneracy=degeneracy
+) -> tuple[Array, Array | None, Array]:
+    """gA = Q diag(gw) Q^H, gB = -Q diag(gw o w) Q^H, and the refused pairs: no gaps, no gauge."""
+    Q, _ = unitary(V, pencil)
+
+    def weighted(g: Array) -> Array:
+        return hermitian_part((Q * g[..., None, :]) @ adjoint(Q))
+
+    return (
+        weighted(gw),
+        None if pencil is None else -weighted(gw * w),
+        eigenvalue_cotangent_flags(gw, w, pairs=pairs, split=split, kappa=kappa, size=size, degeneracy=degeneracy),
     )

@@ -31,20 +31,20 @@ from typing import NamedTuple
 
 from .._array_api import (
     adjoint,
+    column_dot,
     column_norm,
     conj,
     diagonal_matrix,
     largest,
     namespace,
     on_diagonal,
-    relative_tolerance,
     roundoff,
 )
 from .._degeneracy import Degeneracy, varies
 from .._gauge import Gauge
 from .._types import Array
+from ._checks import coupled, loss_noise
 
-_NOISE = 1e2  # as in `_checks`
 _LOST = 1e-2
 
 
@@ -71,32 +71,21 @@ def cotangents(
     degeneracy: Degeneracy,
 ) -> KeptCotangents:
     """What the rule makes of cotangents within the kept pairs; square (k,) = r_j^2 for a Hermitian pencil."""
-    xp = namespace(V)
     N = adjoint(V) @ gh
     S = N if square is None else (N - adjoint(N) * square[:, None] / square[None, :]) / 2
-    v, g = column_norm(V), column_norm(gV)
-    scale = v[:, None] * g[None, :]
-    apart = xp.maximum(
-        kappa[:, None], kappa[None, :]
-    )  # N_ij of vectors that are nearly parallel vanishes whatever the loss
-    bound = relative_tolerance(V) * (scale + scale.mT) / xp.where(apart >= 1, apart, 1.0)
-    coupled = xp.abs(S) > bound + _noise(gV, gw, V, size)
-    asked = (g > 0)[:, None] | (g > 0)[None, :]
+    asked = column_norm(gV) > 0
+    asked = asked[:, None] | asked[None, :]
+    reached = coupled(S, gV, gw, V, kappa, size)
     return KeptCotangents(
         diagonal_matrix(gw) + conj(degeneracy.inverse_gaps(w, pairs)) * S,
         N,
-        degeneracy.refused_cotangents(pairs, asked, coupled, varies(gw, w, kappa, size)),
+        degeneracy.refused_cotangents(pairs, asked, reached, varies(gw, w, kappa, size)),
     )
 
 
 def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array:
     """Vectors (k,) on whose phase the loss depends although the gauge leaves it open."""
-    return gauge.dependence(V, gV, column_norm(gV), _noise(gV, gw, V, size))
-
-
-def _noise(gV: Array, gw: Array, V: Array, size: Array) -> Array:
-    reach = largest(column_norm(V) * column_norm(gV), -1) + largest(namespace(V).abs(gw), -1) * size
-    return _NOISE * V.shape[-2] ** 0.5 * roundoff(V) * reach
+    return gauge.dependence(V, gV, column_norm(gV), loss_noise(gV, gw, V, size)[None])
 
 
 def lost(gh: Array, w: Array, V: Array, W_0: Array, Y: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:
@@ -113,6 +102,9 @@ def mass_correction(N: Array, V: Array, /, *, square: Array) -> Array:
     return -(V @ (adjoint(off) / square[None, :])) / 2
 
 
-def tangents(c: Array, U: Array, w: Array, V: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:
-    """U + V (F o c), the tangents of V but for the gauge's share."""
-    return U + V @ (degeneracy.inverse_gaps(w, pairs) * c)
+def tangents(
+    c: Array, U: Array, w: Array, V: Array, BV: Array, /, *, square: Array | None, pairs: Array, degeneracy: Degeneracy
+) -> Array:
+    """U + V (F o c), the tangents of V but for the gauge's share; v_j^H B u_j = 0 of a Hermitian pencil, as gauges expect."""
+    U = U + V @ (degeneracy.inverse_gaps(w, pairs) * c)
+    return U if square is None else U - V * (column_dot(BV, U) / square)[None, :]

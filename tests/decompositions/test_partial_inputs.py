@@ -53,8 +53,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: eigs(A, sort="up"), arreig.InputError, "sort must be None"),
     (lambda: eigs(A, solve="lu"), arreig.InputError, "solve must be 'auto'"),
     (lambda: eigs(A, degeneracy="split"), arreig.InputError, "'raise' or 'mask' for a few eigenpairs"),
-    (lambda: eigs(A, gauge="B-norm"), arreig.InputError, "it needs eigsh and a B"),
-    (lambda: eigsh(S, gauge="B-norm"), arreig.InputError, "it needs eigsh and a B"),
+    (lambda: eigs(A, gauge="B-norm"), arreig.InputError, "needs the positive definite B of eigh"),
+    (lambda: eigsh(S, gauge="B-norm"), arreig.InputError, "needs the positive definite B of eigh"),
     (lambda: eigs(A, gauge="unit"), arreig.InputError, "gauge must be"),
     (lambda: eigs(A[:5]), arreig.InputError, r"one square matrix.*got shape \(5, 60\)"),
     (lambda: eigs(sparse.csr_array((0, 0)), 1), arreig.InputError, "at least one row"),
@@ -73,6 +73,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         arreig.InputError,
         "B must be positive definite",
     ),
+    (lambda: eigsh((1 + 0j) * S, n, B=EYE + S - abs(S) * 0.9), arreig.InputError, "it has no Cholesky factor"),
     (lambda: eigs(OPERATOR, 2).vjp(gw=ones(2)), arreig.InputError, "give the LinearOperator an rmatvec"),
     (
         lambda: eigs(A, 2, sigma=0.1, solve=lambda s, x, a: x[:3]),
@@ -144,7 +145,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::arreig.GaugeTieWarning", "ignore:Sparse BSR tensor support")
+@pytest.mark.filterwarnings("ignore::arreig.GaugeTieWarning", "ignore::arreig.DenseSolverWarning", "ignore:Sparse BSR")
 @pytest.mark.parametrize(("call", "error", "message"), REFUSED, ids=[str(i) for i in range(len(REFUSED))])
 def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
