@@ -180,7 +180,9 @@ class Deflated:
     def _solved(self, j: int, r: Host, *, adjoint: bool) -> Host:
         near = self._direct(j)
         side = self._side(j, self.kept if near is None else near.solver, adjoint=adjoint)
-        b = side.off_range(r)
+        b = side.off_range(
+            side.off_range(r)
+        )  # twice: of an r in the span it leaves rounding errors, some of them in the span
         if not b.any():
             return b
         x = np.zeros_like(b) if near is None else self._refined(side, b)
