@@ -102,14 +102,15 @@ class Deflated:
         if near is not None and near.distance > 4 * abs(near.shift - self.w[j]):
             return float(near.distance - abs(near.shift - self.w[j]))
         side = self._side(j, self.kept if near is None else near.solver, adjoint=False)
-        x = side.off_range(start(self.pencil.n).astype(self._dtype(j)))
+        x = start(self.pencil.n).astype(self._dtype(j))
         for _ in range(2):
-            b = x / np.linalg.norm(x)
+            b = side.off_range(x)
+            b = b / np.linalg.norm(b)
             x = self._iterated(side, b)
             if self._excess(side, x, b) > _ACCEPTED / _WANTED:
                 # With a factorisation at hand it fails where an eigenvalue left out is w_j to rounding.
-                return 0.0 if near is not None else float(1 / np.linalg.norm(x))
-        return float(1 / np.linalg.norm(x))
+                return 0.0 if near is not None else _inverse(np.linalg.norm(x))
+        return _inverse(np.linalg.norm(x))
 
     def require_separation(self, j: int) -> None:
         """Refuse w_j where the selection cuts a cluster."""
@@ -158,7 +159,7 @@ class Deflated:
         for _ in range(3):
             x = x / np.linalg.norm(x)
             x = self.off_V(solver.solve(self.off_BV(x)))
-        self._near = Near(shift, solver, float(1 / np.linalg.norm(x)) if x.any() else np.inf)
+        self._near = Near(shift, solver, _inverse(np.linalg.norm(x)))
         return self._near
 
     def _side(self, j: int, solver: ShiftSolver | None, *, adjoint: bool) -> Side:
@@ -255,6 +256,10 @@ class Deflated:
             if norm <= self._target(x, b):
                 break
         return x
+
+
+def _inverse(x: float) -> float:
+    return float(1 / x) if x else np.inf
 
 
 def _off(Q: Host, x: Host) -> Host:
