@@ -55,12 +55,12 @@ class TorchSparse(Sparse):
 
 def with_values(A: Array, values: Array) -> Array:
     """A sparse tensor of the structure of A, which it does not share, with other values."""
-    size = tuple(A.shape)
+    options = {"size": tuple(A.shape), "check_invariants": False}  # they are those of A
     if A.layout == torch.sparse_coo:
-        return torch.sparse_coo_tensor(A._indices().clone(), values, size, is_coalesced=A.is_coalesced())
+        return torch.sparse_coo_tensor(A._indices().clone(), values, is_coalesced=A.is_coalesced(), **options)
     if A.layout == torch.sparse_csr:
-        return torch.sparse_csr_tensor(A.crow_indices().clone(), A.col_indices().clone(), values, size)
-    return torch.sparse_csc_tensor(A.ccol_indices().clone(), A.row_indices().clone(), values, size)
+        return torch.sparse_csr_tensor(A.crow_indices().clone(), A.col_indices().clone(), values, **options)
+    return torch.sparse_csc_tensor(A.ccol_indices().clone(), A.row_indices().clone(), values, **options)
 
 
 def _host(x: Array) -> Host:
