@@ -42,14 +42,19 @@ from arreig._types import EigPair, EigTriple
 
 from ._functions import diagnose, eig, eigh, eigvals, eigvalsh
 from ._matrix_function import logm, matrix_function, sqrtm
+from ._operator import LinearOperator
+from ._sparse import eigs, eigsh
 from ._subspace import invariant_subspace, spectral_projector
 
 __all__ = [
     "EigPair",
     "EigTriple",
+    "LinearOperator",
     "diagnose",
     "eig",
     "eigh",
+    "eigs",
+    "eigsh",
     "eigvals",
     "eigvalsh",
     "invariant_subspace",
