@@ -152,13 +152,14 @@ class Applied(Matrix):
 
     def gradients(self, gradient: Gradient, tensors: Tensors, wanted: Sequence[bool]) -> list[Tensor | None]:
         """By autograd of one product a column of the factors."""
-        Y, V = (_double(X).mT.contiguous() for X in gradient.given(factors=True))
+        out: list[Tensor | None] = [None] * len(tensors)
         asked = [i for i, want in enumerate(wanted) if want]
+        if not asked:
+            return out
         own = [_double(x.detach()) for x in tensors]
         for i in asked:
             own[i] = own[i].detach().requires_grad_()
-        out: list[Tensor | None] = [None] * len(tensors)
-        for y, v in zip(Y, V, strict=True):
+        for y, v in zip(*(_double(X).mT.contiguous() for X in gradient.given(factors=True)), strict=True):
             with torch.enable_grad(), full_precision(v):
                 Av = self.function(v.clone(), *own)
             if not (asked and Av.requires_grad):

@@ -237,7 +237,8 @@ def eigs(
     -----
     The gradient of a sparse tensor has its layout and its entries, those of an uncoalesced one summed; it is COO for a CSC
     tensor, because torch cannot add CSC gradients. So it flows on to the values through `torch.sparse_coo_tensor` or
-    `torch.sparse_csr_tensor`. The gradient of a dense tensor is dense: n^2 numbers.
+    `torch.sparse_csr_tensor` (torch itself has no gradient of complex values through the latter). The gradient of a dense tensor
+    is dense: n^2 numbers.
 
     Forward mode and ``torch.func.jvp`` differentiate dense tensors and the parameters of a LinearOperator; torch 2.13 has no
     forward mode for sparse tensors. A gradient with ``create_graph=True`` raises where it is differentiated; but through

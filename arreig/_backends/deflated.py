@@ -258,7 +258,7 @@ class Deflated:
         return x
 
 
-def _inverse(x: float) -> float:
+def _inverse(x: Any) -> float:
     return float(1 / x) if x else np.inf
 
 

@@ -66,7 +66,7 @@ class LibraryOperator(Source):
         if not departure <= ROOT * size:
             raise InputError(
                 f"{self._name} must be linear, but {self._name}(x - y) differs from {self._name}(x) - {self._name}(y) by "
-                f"{departure:.6g}, of {size:.6g}: has it a bias, or is it random?"
+                f"{departure:.6g}, of {size:.6g}: has it a bias, is it random, or computed in single precision?"
             )
 
     def gradient(self, Y: Host, V: Host) -> Array:

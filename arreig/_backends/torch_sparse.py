@@ -55,12 +55,17 @@ class TorchSparse(Sparse):
 
 def with_values(A: Array, values: Array) -> Array:
     """A sparse tensor of the structure of A, which it does not share, with other values."""
-    options = {"size": tuple(A.shape), "check_invariants": False}  # they are those of A
+    size = tuple(A.shape)
     if A.layout == torch.sparse_coo:
-        return torch.sparse_coo_tensor(A._indices().clone(), values, is_coalesced=A.is_coalesced(), **options)
-    if A.layout == torch.sparse_csr:
-        return torch.sparse_csr_tensor(A.crow_indices().clone(), A.col_indices().clone(), values, **options)
-    return torch.sparse_csc_tensor(A.ccol_indices().clone(), A.row_indices().clone(), values, **options)
+        return torch.sparse_coo_tensor(
+            A._indices().clone(), values, size, is_coalesced=A.is_coalesced(), check_invariants=False
+        )
+    of, major, minor = (
+        (torch.sparse_csr_tensor, A.crow_indices, A.col_indices)
+        if A.layout == torch.sparse_csr
+        else (torch.sparse_csc_tensor, A.ccol_indices, A.row_indices)
+    )
+    return of(major().clone(), minor().clone(), values, size, check_invariants=False)
 
 
 def _host(x: Array) -> Host:
