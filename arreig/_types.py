@@ -1,5 +1,6 @@
 """Array type and the named tuples that results are made of."""
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 # The standard has no static array type yet (data-apis/array-api#589); NumPy's and torch's own annotations share no
@@ -30,3 +31,15 @@ class EigTriple(NamedTuple):
     eigenvalues: Array
     eigenvectors: Array
     left_eigenvectors: Array
+
+
+class Products(NamedTuple):
+    """A matrix known by its products with vectors (n,) of an array library, for adapters.
+
+    The products are in double precision: real for a real `like`, else complex.
+    """
+
+    n: int
+    like: Array  # an empty array of the library, on the device and in the precision in which results are wanted
+    product: Callable[[Array], Array]
+    adjoint: Callable[[Array], Array] | None  # with A^H

@@ -26,6 +26,11 @@ like ``(|A|/gap)**2``, so that about two are left at a gap of ``1e-6 |A|``, and 
 `spectral_projector` and `invariant_subspace` have derivatives of every order, at Jordan blocks too; `matrix_function` has two, a
 third is refused. The first two compute on the host, and torch's older vmap (``is_grads_batched=True``) cannot map them.
 
+`eigs` and `eigsh` compute a few eigenpairs of a large sparse tensor, whose gradient has its layout and its entries, or of a
+`LinearOperator`, a module or a function that multiplies, whose parameters get gradients. They have first derivatives, reverse and
+forward (torch has none of the latter for sparse tensors), under ``torch.func`` too; a second one and vmap are refused, so that of
+`torch.func.jacrev` it takes ``chunk_size=1``. What they keep for the backward is outside of the hooks for saved tensors.
+
 `torch.compile` breaks its graph at each function and runs it eagerly; with ``fullgraph=True`` it says so. `torch.export` is
 refused. Under autocast half-precision matrices are converted to float32, and neither values nor gradients are computed in half
 precision (a second derivative is torch's own: take it outside autocast); elsewhere half precision is refused. A `GradScaler`
@@ -42,14 +47,19 @@ from arreig._types import EigPair, EigTriple
 
 from ._functions import diagnose, eig, eigh, eigvals, eigvalsh
 from ._matrix_function import logm, matrix_function, sqrtm
+from ._operator import LinearOperator
+from ._sparse import eigs, eigsh
 from ._subspace import invariant_subspace, spectral_projector
 
 __all__ = [
     "EigPair",
     "EigTriple",
+    "LinearOperator",
     "diagnose",
     "eig",
     "eigh",
+    "eigs",
+    "eigsh",
     "eigvals",
     "eigvalsh",
     "invariant_subspace",

@@ -26,14 +26,19 @@ def admit(A: Tensor, name: str = "A") -> Tensor:
         raise InputTypeError(
             f"{name} must be a torch.Tensor, got {_inputs.kind(A)}; for arrays of other libraries use arreig"
         )
+    refuse_export()
+    if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
+        A = A.float()
+    return _inputs.matrix(A, name)[0]  # type: ignore[no-any-return]
+
+
+def refuse_export() -> None:
+    """Refuse torch.export."""
     if torch.compiler.is_exporting():
         raise ArreigError(
             "arreig_torch refuses torch.export, which would keep its values and silently drop its gradient: export the part of "
             "the model after the decomposition, and pass it w and V"
         )
-    if A.dtype in (torch.float16, torch.bfloat16) and in_autocast(A):
-        A = A.float()
-    return _inputs.matrix(A, name)[0]  # type: ignore[no-any-return]
 
 
 def in_autocast(x: Tensor) -> bool:

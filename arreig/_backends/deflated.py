@@ -120,7 +120,7 @@ class Deflated:
                 f"whether the selection cuts a cluster at eigenpair {j}, w = {_number(self.w[j])}, could not be found out: "
                 f"GMRES did not converge. {self._advice()}, or check=False"
             )
-        return float(1 / np.linalg.norm(x))
+        return _inverse(np.linalg.norm(x))
 
     def _may_factorise(self) -> bool:
         return self.method == "auto" and self.pencil.explicit
@@ -172,7 +172,7 @@ class Deflated:
         for _ in range(3):
             x = x / np.linalg.norm(x)
             x = self.off_V(solver.solve(self.off_BV(self.pencil.mass(x))))
-        self._near = Near(shift, solver, float(1 / np.linalg.norm(x)) if x.any() else np.inf)
+        self._near = Near(shift, solver, _inverse(np.linalg.norm(x)))
         return self._near
 
     def _side(self, j: int, solver: ShiftSolver | None, scale: float, *, adjoint: bool) -> Side:
@@ -270,6 +270,10 @@ class Deflated:
             if norm <= self._target(side, x, b):
                 break
         return x
+
+
+def _inverse(x: Any) -> float:
+    return float(1 / x) if x else np.inf
 
 
 def _off(Q: Host, x: Host) -> Host:

@@ -9,12 +9,12 @@ import scipy.sparse.linalg as linalg
 
 from .._array_api import device, namespace
 from .._errors import InputError, InputTypeError, NonFiniteError, kind
-from .._types import Array
+from .._types import Array, Products
 from . import backend_for
 from .pencil import Host, generic
 
 _DTYPES = ("float32", "float64", "complex64", "complex128")
-_ROOT = float(np.finfo(np.float64).eps / 2) ** 0.5
+ROOT = float(np.finfo(np.float64).eps / 2) ** 0.5
 _FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 
 
@@ -80,7 +80,7 @@ class Sparse(Source):
         _check_dtype(name, A.dtype)
         self._A = A.copy()
         self.shape = A.shape
-        self.single, self.real = _precision(A.dtype)
+        self.single, self.real = precision(A.dtype)
         if len(A.shape) == 2:
             M = sparse.csc_array(self._A)
             self.host = sparse.csc_array(M.astype(np.float64 if self.real else np.complex128))
@@ -110,7 +110,7 @@ class Dense(Source):
         x = self._backend.to_host(A)
         self.host = double(name, x)
         self.shape = tuple(A.shape)
-        self.single, self.real = _precision(x.dtype)
+        self.single, self.real = precision(x.dtype)
 
     def gradient(self, Y: Host, V: Host) -> Any:
         return self.array(Y @ V.conj().T)
@@ -142,6 +142,11 @@ def source(name: str, A: Any) -> Source:
         return Sparse(name, A)
     if isinstance(A, linalg.LinearOperator):
         return Operator(name, A)
+    if isinstance(A, Products):
+        from .products import LibraryOperator
+
+        special = LibraryOperator(name, A)
+        return special
     library = type(A).__module__.partition(".")[0]
     if library == "torch" and str(A.layout) != "torch.strided":
         from .torch_sparse import TorchSparse
@@ -216,7 +221,7 @@ def double(name: str, x: Host) -> Host:
     return x
 
 
-def _precision(dtype: Any) -> tuple[bool, bool]:
+def precision(dtype: Any) -> tuple[bool, bool]:
     """Whether it is single, whether it is real; integers are taken for doubles."""
     return dtype in (np.float32, np.complex64), not np.issubdtype(dtype, np.complexfloating)
 
@@ -243,7 +248,7 @@ def hermitian_part(name: str, X: Any) -> Any:
     else:
         norm = linalg.norm if sparse.issparse(X) else np.linalg.norm
         skew, size = norm(X - X.conj().T), norm(X)
-    if not skew <= _ROOT * size:
+    if not skew <= ROOT * size:
         raise InputError(
             f"{name} must be Hermitian (symmetric if real): expected |{name} - {name}^H| <= sqrt(u) |{name}|, got {skew:.6g} "
             f"with |{name}| = {size:.6g}. Pass ({name} + {name}^H)/2, or use eigs"

@@ -57,7 +57,8 @@ class TorchBackend(StandardBackend):
 
     def tracked(self, X: Array, /) -> str | None:
         tracked = any(
-            (x.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(x).tangent is not None
+            (x.requires_grad and torch.is_grad_enabled())
+            or (x.layout == torch.strided and forward_ad.unpack_dual(x).tangent is not None)  # others have none
             for x in _layers(X)
             if not _is_batched(x)
         )
