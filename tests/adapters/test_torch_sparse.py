@@ -194,7 +194,7 @@ def test_only_what_requires_grad() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_eigenvalues_alone(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That there is no loss on V arives as such: of a Hermitian matrix no system is solved then."""
+    """That there is no loss on V arrives as such: of a Hermitian matrix no system is solved then."""
     solved = []
     original = Deflated.solve_adjoint
     monkeypatch.setattr(Deflated, "solve_adjoint", lambda self, j, r: solved.append(r.any()) or original(self, j, r))
