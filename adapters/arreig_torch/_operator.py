@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from numbers import Integral
 from typing import Any, NoReturn, TypeAlias
 
 import torch
@@ -70,14 +71,15 @@ class LinearOperator:
             raise InputTypeError(
                 f"function must be a torch.nn.Module or a function of a vector, got {_inputs.kind(function)}"
             )
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        order: Any = n
+        if isinstance(order, bool) or not isinstance(order, Integral) or int(order) < 1:
             raise InputError(f"n, the order of the matrix, must be a positive integer; got {n!r}")
         for x in params:
             if not isinstance(x, Tensor):
                 raise InputTypeError(
                     f"params must be tensors, got {_inputs.kind(x)}; what else the function needs it can hold itself"
                 )
-        self.function, self.n, self.params, self.dtype = function, n, params, dtype
+        self.function, self.n, self.params, self.dtype = function, int(order), params, dtype
 
 
 class Matrix(ABC):
@@ -158,13 +160,14 @@ class Applied(Matrix):
             return out
         own = [_double(x.detach()) for x in tensors]
         for i in asked:
-            own[i] = own[i].detach().requires_grad_()
+            own[i].requires_grad_()
         for y, v in zip(*(_double(X).mT.contiguous() for X in gradient.given(factors=True)), strict=True):
             with torch.enable_grad(), full_precision(v):
                 Av = self.function(v.clone(), *own)
-            if not (asked and Av.requires_grad):
+            if not Av.requires_grad:
                 break
-            for i, g in zip(asked, torch.autograd.grad(Av, [own[i] for i in asked], y, allow_unused=True), strict=True):
+            along = torch.autograd.grad(Av, [own[i] for i in asked], y, allow_unused=True)
+            for i, g in zip(asked, along, strict=True):
                 before = out[i]
                 out[i] = g if before is None or g is None else before + g
         return [None if g is None else g.to(x.dtype) for g, x in zip(out, tensors, strict=True)]

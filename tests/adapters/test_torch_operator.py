@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.autograd import forward_ad, gradcheck
-from torch.func import grad, jvp, vmap
+from torch.func import functional_call, grad, jvp, vmap
 
 import arreig
 import arreig_torch
@@ -229,6 +229,29 @@ def test_only_what_requires_grad() -> None:
     few(LinearOperator(module, N), False).backward()
     assert module.d.grad is None
     assert module.c.grad is not None
+
+
+def test_a_module_inside_of_a_functional_one() -> None:
+    """As torch.func differentiates models: by parameters that stand in for their own."""
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Diffusion()
+
+        def forward(self) -> torch.Tensor:
+            return few(LinearOperator(self.inner, N), True)
+
+    model = Model()
+    params = {name: p.detach() for name, p in model.named_parameters()}
+    model().backward()
+    gradients = grad(lambda p: functional_call(model, p, ()))(params)
+    assert sorted(gradients) == ["inner.c", "inner.d"]
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(gradients[name], p.grad)
+    tangents = {name: torch.ones_like(p) for name, p in params.items()}
+    along = jvp(lambda p: functional_call(model, p, ()), (params,), (tangents,))[1]
+    torch.testing.assert_close(along, torch.stack([g.sum() for g in gradients.values()]).sum(), rtol=1e-7, atol=1e-7)
 
 
 def test_functions_may_write_on_their_argument() -> None:
