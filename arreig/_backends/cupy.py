@@ -62,6 +62,9 @@ class CupyBackend(StandardBackend):
         w, V = (self.from_host(x, A) for x in pair)
         return EigPair(promote_complex(w), promote_complex(V))
 
+    def away(self, X: Array, /) -> str | None:
+        return "CuPy"
+
     def to_host(self, X: Array, /) -> Any:
         return X.get()
 

@@ -49,6 +49,9 @@ class JaxBackend(StandardBackend):
     def eigvalsh(self, A: Array, /) -> Array:
         return super().eigvalsh(_untracked(A))
 
+    def away(self, X: Array, /) -> str | None:
+        return None if _on_cpu(X) else "JAX"
+
     def to_host(self, X: Array, /) -> Any:
         return np.asarray(X)
 

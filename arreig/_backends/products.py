@@ -11,6 +11,7 @@ from .._types import Array, Products
 from . import backend_for
 from .pencil import Host, generic
 from .sources import ROOT, Source, in_library, precision
+from .standard import warn_of_host
 
 
 class LibraryOperator(Source):
@@ -21,6 +22,9 @@ class LibraryOperator(Source):
 
     def __init__(self, name: str, A: Products) -> None:
         self._name, self._like, self._backend = name, A.like, backend_for(A.like)
+        library = self._backend.away(A.like)
+        if library is not None:
+            warn_of_host(library)
         self.family = type(A.like).__module__.partition(".")[0]
         self.single, self.real = precision(self._backend.to_host(A.like).dtype)
         self.shape = (A.n, A.n)

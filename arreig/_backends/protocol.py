@@ -78,6 +78,9 @@ class Backend(Protocol):
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""
 
+    def away(self, X: Array, /) -> str | None:
+        """The library's name, if X is not in the host's memory."""
+
     def to_host(self, X: Array, /) -> Any:
         """X as a NumPy array."""
 

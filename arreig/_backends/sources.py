@@ -12,6 +12,7 @@ from .._errors import InputError, InputTypeError, NonFiniteError, kind
 from .._types import Array, Products
 from . import backend_for
 from .pencil import Host, generic
+from .standard import warn_of_host
 
 _DTYPES = ("float32", "float64", "complex64", "complex128")
 ROOT = float(np.finfo(np.float64).eps / 2) ** 0.5
@@ -107,6 +108,9 @@ class Dense(Source):
         self._like = A
         if not isinstance(A, np.ndarray):
             self.family = type(A).__module__.partition(".")[0]
+        library = self._backend.away(A)
+        if library is not None:
+            warn_of_host(library)
         x = self._backend.to_host(A)
         self.host = double(name, x)
         self.shape = tuple(A.shape)

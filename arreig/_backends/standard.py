@@ -127,6 +127,9 @@ class StandardBackend:
     def factorise(self, V: Array, /) -> Factor:
         return SolveFactor(V)
 
+    def away(self, X: Array, /) -> str | None:
+        return None
+
     def to_host(self, X: Array, /) -> Any:
         return np.from_dlpack(X)
 

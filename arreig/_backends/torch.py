@@ -84,6 +84,9 @@ class TorchBackend(StandardBackend):
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)
 
+    def away(self, X: Array, /) -> str | None:
+        return None if X.device.type == "cpu" else "torch"
+
     def to_host(self, X: Array, /) -> Any:
         return X.numpy(force=True)
 

@@ -10,6 +10,8 @@ from .sources import Sparse, in_library
 from .standard import warn_of_host
 from .torch import BACKEND
 
+_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+
 
 class TorchSparse(Sparse):
     """COO, CSR and CSC tensors. Stored entries are what a gradient is given for, uncoalesced ones each by itself."""
@@ -21,6 +23,10 @@ class TorchSparse(Sparse):
         if A.ndim != 2:
             raise InputTypeError(
                 f"{name} must be one sparse matrix, without batch; got a tensor of shape {tuple(A.shape)}"
+            )
+        if (A.is_floating_point() or A.is_complex()) and A.dtype not in _DTYPES:
+            raise InputTypeError(
+                f"{name} must be float32, float64, complex64 or complex128, got {A.dtype}; convert it to the precision you want"
             )
         if A.layout == torch.sparse_coo:
             values = A._values()  # indices() and values() refuse duplicates

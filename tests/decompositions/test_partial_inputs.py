@@ -141,6 +141,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: eigs(torch.eye(n).requires_grad_(), 2), arreig.InputTypeError, "arreig_torch"),
     (lambda: eigs(torch.eye(n).to_sparse().requires_grad_(), 2), arreig.InputTypeError, "arreig_torch"),
+    (lambda: eigs(torch.eye(n).half().to_sparse(), 2), arreig.InputTypeError, "got torch.float16; convert it"),
     (lambda: eigs(torch.eye(n).to_sparse_bsr((2, 2)), 2), arreig.InputTypeError, "in the layout COO, CSR or CSC"),
 ]
 
