@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .._array_api import column_dot, conj, imag, is_complex, largest, namespace, real
+from .._array_api import column_dot, conj, first, imag, is_complex, largest, namespace, real
 from .._types import Array
 
 _ROUNDING = 1e2  # u (|A| + |w|) times this is what rounding makes of the imaginary part of a real eigenvalue
@@ -40,17 +40,17 @@ class Kept:
             w = xp.where(alone & rounding, real(w) + 0j, w)
             partner, lone = _partners(w)
             is_real = xp.asarray([partner[j] == j for j in everyone])
-        top = xp.sum(xp.where(xp.abs(V) == largest(xp.abs(V), -2), V, 0.0), axis=-2)
-        phase = xp.where(is_real, top / xp.where(top == 0, 1.0, xp.abs(top)), 1.0)
+        anchor = first(xp.abs(V) == largest(xp.abs(V), -2))  # of several the first: an odd vector has v and -v
+        top = xp.sum(xp.where(anchor, V, 0.0), axis=-2)
+        phase = xp.where(is_real, top / xp.abs(top), 1.0)
         V = xp.where(is_real[None, :], real(V * conj(phase)[None, :]) + 0j, V)
         if bool(xp.all(is_real)):
             return cls(real(w), real(V), real(V), phase, everyone, everyone)
         active = tuple(j for j in everyone if partner[j] >= j)
-        first = [
-            min(j, partner[j]) for j in everyone
-        ]  # the second of a pair is taken for the conjugate of the first, times phase
+        # Of a pair the second is taken for the conjugate of the first, times phase.
+        leading = [min(j, partner[j]) for j in everyone]
         second = xp.asarray([j not in active for j in everyone])
-        mirrored = conj(V[:, first])
+        mirrored = conj(V[:, leading])
         phase = xp.where(second, column_dot(mirrored, V) / column_dot(mirrored, mirrored), phase)
         V = xp.where(second, mirrored, V)
         w, V = (xp.concat([x, conj(x[..., lone])], axis=-1) for x in (w, V))

@@ -147,7 +147,8 @@ class PartialEigensystem:
             R = gh + self.pencil.apply_adjoint(kept.w, Z)
         else:  # zero where there is no gV: for eigenvalues of a Hermitian pencil no system is solved
             R = gh - self.BV @ (cotangents.N / self.square[:, None])
-        asked = xp.any(cotangents.gP != 0, axis=0) | (column_norm(gh) > 0)
+        own = (column_norm(gh) > 0) | (kept.fold(gw) != 0)
+        asked = own | xp.any(cotangents.gP != 0, axis=0)  # of a Hermitian pencil some share in others' cotangents
         active = [j for j in self._order(kept.active) if asked[j]]
         self._read(
             self._defective,
@@ -158,7 +159,7 @@ class PartialEigensystem:
         beside = active if vectors or self.square is None else self._ends()
         Y = Z
         for j in active:
-            if self.check and j in beside:
+            if self.check and own[j] and j in beside:
                 self.deflated.require_separation(j)
             Y[:, j] = Y[:, j] - self.deflated.solve_adjoint(j, self._real(R[:, j], j), float(scale[j]))
         lost = rules.lost(gh, kept.w, kept.V, self.W_0, Y, pairs=self.pairs, degeneracy=self.degeneracy)

@@ -198,12 +198,13 @@ def selected(
     a, b, pencil = admitted(A, B, hermitian)
     solving = method(solve)
     start = None if v0 is None else a.vector("v0", v0)
-    request = requested(pencil, k, which or "LM", sigma, start, ncv, tol, maxiter)
-    solver = None
     if eigensystem is None:
+        request = requested(pencil, k, which or "LM", sigma, start, ncv, tol, maxiter)
         w, V, solver = computed(a, pencil, request, solving)
     else:
         w, V = _supplied(eigensystem, a, pencil)
+        request = requested(pencil, w.shape[0], which or "LM", sigma, start, ncv, tol, maxiter)
+        solver = None
     if not hermitian:
         w, V = w + 0j, V + 0j
     chosen = gauge_of(gauge, a, pencil, V)

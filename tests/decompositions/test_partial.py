@@ -166,6 +166,18 @@ def test_gradient_in_the_format_of_the_matrix(format_: str, hermitian: bool) -> 
         np.testing.assert_allclose(C.data, full[C.row, C.col], rtol=1e-10, atol=1e-14)
 
 
+def test_integers_and_empty_rows() -> None:
+    A = sparse.random_array((n, n), density=0.1, rng=np.random.default_rng(0)).tolil() * 100
+    A[3], A[17] = 0, 0
+    A.setdiag(np.where((np.arange(n) == 3) | (np.arange(n) == 17), 0, 7 * np.arange(n)))
+    A = sparse.csr_array(A, dtype=np.int64)
+    g = arreig.eigs_vjp(A, gw=np.ones(3), k=3)
+    expected = arreig.eigs_vjp(A.astype(float), gw=np.ones(3), k=3)
+    assert (g.dtype, A.dtype) == (np.float64, np.int64)
+    assert 0 in np.diff(A.indptr)
+    np.testing.assert_array_equal(g.toarray(), expected.toarray())
+
+
 class Own:
     """A solver of the caller's, which may be inexact at shifts other than that of the forward."""
 

@@ -1,0 +1,97 @@
+"""The systems of eigs and eigsh: what they must see, and what they must not stumble over."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+
+import arreig
+
+
+def laplacian(m: int) -> Any:
+    """Of a square grid: eigenvalues 1 and 2 are equal."""
+    D = sparse.diags_array([-1.0, 2.0, -1.0], offsets=[-1, 0, 1], shape=(m, m))
+    return sparse.csc_array(sparse.kron(D, sparse.eye_array(m)) + sparse.kron(sparse.eye_array(m), D))
+
+
+@pytest.mark.parametrize("function", [arreig.eigs, arreig.eigsh])
+@pytest.mark.parametrize("m", [5, 10, 30])
+def test_cut_cluster_is_refused(function: Any, m: int) -> None:
+    """ARPACK's start vector knows nothing of what was left out, so that it must not be what looks for it."""
+    A, rng = laplacian(m), np.random.default_rng(0)
+    for k, cut in ((1, False), (2, True), (3, False)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", arreig.GaugeTieWarning)
+            res = function(A, k=k, sigma=0.0, degeneracy="mask")
+        gV = np.zeros((m * m, k))
+        gV[:, 0] = rng.standard_normal(m * m)
+        res.vjp(gV)  # of the simple eigenvalue
+        if cut:
+            gV[:, 1] = rng.standard_normal(m * m)
+            with pytest.raises(arreig.SpectrumNotSeparatedError):
+                res.vjp(gV)
+            with pytest.raises(arreig.SpectrumNotSeparatedError):
+                res.jvp(A)
+
+
+@pytest.mark.parametrize("function", [arreig.eigs, arreig.eigsh])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_tangents_that_move_no_eigenvector(function: Any, shift: float) -> None:
+    """Right-hand sides are rounding errors then."""
+    A = laplacian(10) + sparse.diags_array(np.arange(100) ** 2 / 1e4, format="csc")
+    res = function(A, k=2, sigma=0.0)
+    dw, dV = res.jvp(A + shift * sparse.eye_array(100))
+    np.testing.assert_allclose(dw, res.eigenvalues + shift, atol=1e-13)
+    np.testing.assert_allclose(dV, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [arreig.eigs, arreig.eigsh])
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("only", [0, 1])
+@pytest.mark.parametrize("mass", [False, True])
+def test_cotangent_of_one_vector(function: Any, k: int, only: int, mass: bool) -> None:
+    """The adjoint identity, where the other kept vectors have no cotangent."""
+    rng, n = np.random.default_rng(1), 60
+
+    def symmetric() -> Any:
+        X = sparse.random_array((n, n), density=0.1, rng=rng)
+        return sparse.csc_array(X + X.T)
+
+    A, dA, dB = symmetric() + 5 * sparse.eye_array(n), symmetric(), symmetric()
+    B = 0.1 * symmetric() + 2 * sparse.eye_array(n) if mass else None
+    res = function(A, k=k, B=B, sigma=0.1)
+    gV = np.zeros((n, k))
+    gV[:, only] = rng.standard_normal(n)
+    gradients = res.vjp(gV, factors=True) if mass else (res.vjp(gV, factors=True),)
+    tangents = (dA, dB) if mass else (dA,)
+    backwards = sum(np.sum(Y * (dX @ V)) for (Y, V), dX in zip(gradients, tangents, strict=True))
+    assert np.isclose(backwards, np.vdot(gV, res.jvp(*tangents)[1]).real, rtol=1e-10)
+
+
+@pytest.mark.parametrize("function", [arreig.eigs, arreig.eigsh])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_scale_of_the_mass_matrix(function: Any, scale: float) -> None:
+    """What is cut and what is not does not depend on it, and gB goes as 1/scale."""
+    n = 100
+    A, rng = laplacian(10) + sparse.diags_array(np.arange(n) ** 2 / 1e4, format="csc"), np.random.default_rng(2)
+    gV = rng.standard_normal((n, 3))
+    B = sparse.diags_array(1 + rng.random(n), format="csc")
+    gA, gB = function(A, k=3, B=B, sigma=0.0, gauge="canonical").vjp(gV)
+    scaled_gA, scaled_gB = function(A, k=3, B=scale * B, sigma=0.0, gauge="canonical").vjp(gV)
+    np.testing.assert_allclose(scaled_gA.data, gA.data, rtol=0, atol=1e-11 * np.abs(gA.data).max())
+    np.testing.assert_allclose(scale * scaled_gB.data, gB.data, rtol=0, atol=1e-11 * np.abs(gB.data).max())
+    cut = function(laplacian(10), k=2, B=scale * sparse.eye_array(n), sigma=0.0, degeneracy="mask", gauge="phase-free")
+    with pytest.raises(arreig.SpectrumNotSeparatedError):
+        cut.vjp(gV[:, :2] - cut.eigenvectors.real * np.sum(cut.eigenvectors.real * gV[:, :2], 0))
+
+
+def test_odd_vector() -> None:
+    """Its largest components are v and -v, equal in modulus to the last digit."""
+    V = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, -0.5], [0.5, -0.5]])
+    A = V @ np.diag([1.0, 2.0]) @ V.T
+    A += 5 * (np.eye(4) - V @ V.T)
+    gw = np.array([1.0, 0.0])
+    gA = arreig.eigs_vjp(A, gw=gw, eigensystem=(np.array([2.0, 1.0]) + 0j, V[:, ::-1] + 0j), gauge="phase-free")
+    np.testing.assert_allclose(gA, np.outer(V[:, 1], V[:, 1]), atol=1e-13)
