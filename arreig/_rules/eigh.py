@@ -48,7 +48,6 @@ from .._types import Array
 from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
 from ._pencil import Pencil
 
-
 _LOST_BY_B = 0.05  # u ||B^-1|| times this was the error of gradients, for condition numbers of B up to 1e13
 
 
