@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import arreig
 import arreig_torch
 
-N = 4
+N = 3
 DTYPES = {
     "real": (torch.float64, torch.float64),
     "complex": (torch.complex128, torch.complex128),
@@ -38,21 +38,29 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "eigh": definite(arreig_torch.eigh),
     "eigh, canonical": definite(arreig_torch.eigh, gauge="canonical"),
     "eigh, Functional": definite(
-        arreig_torch.eigh, gauge=arreig.Functional(torch.tensor([1.0, -0.4, 0.7, 0.9], dtype=torch.float64))
+        arreig_torch.eigh, gauge=arreig.Functional(torch.tensor([1.0, -0.4, 0.7], dtype=torch.float64))
     ),
     "eigvalsh": definite(arreig_torch.eigvalsh),
 }
 
 
-@pytest.mark.parametrize("tracked", ["A", "B", "both"])
-@pytest.mark.parametrize("dtypes", DTYPES)
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("name", "dtypes", "tracked"),
+    [
+        (name, dtypes, "both")
+        for name in FUNCTIONS
+        for dtypes in DTYPES
+        if dtypes in ("real", "complex") or name in ("eig", "eigh")
+    ]
+    + [(name, "real A", tracked) for name in FUNCTIONS for tracked in ("A", "B")],
+)
 def test_derivatives(name: str, dtypes: str, tracked: str) -> None:
-    A, B = matrices(dtypes, 2)
+    A, B = matrices(dtypes)
     A.requires_grad_(tracked != "B")
     B.requires_grad_(tracked != "A")
     # A + A.mH itself fails in torch's batched forward mode, for complex A
     batched_forward = dtypes == "real" or not name.startswith(("eigh", "eigvalsh"))
+    # with "both" every entry, else one random direction
     assert gradcheck(
         FUNCTIONS[name],
         (A, B),
@@ -62,7 +70,8 @@ def test_derivatives(name: str, dtypes: str, tracked: str) -> None:
         check_undefined_grad=True,
         fast_mode=tracked != "both",
     )
-    assert gradgradcheck(FUNCTIONS[name], (A, B), check_fwd_over_rev=True, check_batched_grad=True, fast_mode=True)
+    if tracked == "both":
+        assert gradgradcheck(FUNCTIONS[name], (A, B), check_fwd_over_rev=True, check_batched_grad=True, fast_mode=True)
 
 
 @pytest.mark.parametrize("kind", ["eig", "eigh"])
@@ -119,9 +128,9 @@ def test_refusals() -> None:
     with pytest.raises(arreig.InputError, match="B must be positive definite"):
         arreig_torch.eigvalsh(A + A.mT, -eye)
     with pytest.raises(arreig.InputError, match="too ill conditioned"):
-        arreig_torch.eig(A, B * torch.tensor([0.0, 1, 1, 1]))
+        arreig_torch.eig(A, B * torch.tensor([0.0, 1, 1]))
     # clusters, as for one matrix
-    D = torch.diag(torch.tensor([1.0, 1.0, 2.0, 3.0], dtype=torch.float64))
+    D = torch.diag(torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64))
     P = (B @ D).detach().requires_grad_()
     with pytest.raises(arreig.DegenerateEigenvaluesError, match="numerically equal"):
         (arreig_torch.eig(P, B).eigenvectors.abs() ** 4).sum().backward()
@@ -134,7 +143,7 @@ def test_refusals() -> None:
 def test_second_derivative_at_a_cluster_with_split() -> None:
     """tr(C (B^-1 A)^3), by A and B, against torch without eigenvectors."""
     X, B = matrices("real")
-    X, D = X / 4 + torch.eye(N), torch.diag(torch.tensor([1.0, 1.0, 2.0, 3.0], dtype=torch.float64))
+    X, D = X / 4 + torch.eye(N), torch.diag(torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64))
     A = B @ X @ D @ torch.linalg.inv(X)
     C = torch.randn(N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 

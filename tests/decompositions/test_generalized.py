@@ -53,13 +53,13 @@ COMBINATIONS = [
     for batch in BATCHES
     if batch == (3,) or gauge == GAUGES[kind][0]
     for dtypes in PAIRS
+    if gauge == GAUGES[kind][0] or dtypes in ("float64", "complex64", "real B")
     for supplied in (False, True)
     if batch == (3,) or not supplied
 ] + [
     pytest.param(name, (3,), kind, GAUGES[kind][0], dtypes, False, id=f"{name}-{kind}-{dtypes}", marks=marks)
     for name, marks in (("jax", WITH_JAX), *((name, pytest.mark.gpu) for name in ON_GPU))
-    for kind in KINDS
-    for dtypes in ("float64", "complex64", "real A")
+    for kind, dtypes in (("eig", "float64"), ("eigh", "complex64"))
 ]
 
 
@@ -788,7 +788,7 @@ def test_messages(name: str) -> None:
 @WITH_JAX
 @pytest.mark.parametrize("kind", KINDS)
 def test_traced(kind: str) -> None:
-    """Under jax.jit and vmap a member with an error is NaN, as without checks; the others are as without."""
+    """Under jax.jit or vmap a member with an error is NaN, as without checks; the others are as without."""
     rng = np.random.default_rng(13)
     A, B = (np.stack(X) for X in zip(*(pencil(rng, False, False, kind) for _ in range(3)), strict=True))
     g = rng.standard_normal((3, N, N))
@@ -800,7 +800,8 @@ def test_traced(kind: str) -> None:
     good = np.array([0, 2])
     expected = gradients(A[good], B[good], g[good])
     unread = getattr(arreig, f"{kind}_vjp")(A, g, B=B, gauge="canonical", check=False)
-    for found in (jax.jit(gradients)(A, B, g), jax.jit(jax.vmap(gradients))(A, B, g), unread):
+    transform = jax.jit if kind == "eig" else jax.vmap
+    for found in (transform(gradients)(A, B, g), unread):
         for x, y in zip(found, expected, strict=True):
             assert np.isnan(np.asarray(x)[1]).all()
             np.testing.assert_allclose(np.asarray(x)[good], y, atol=1e-11 * np.abs(y).max())
