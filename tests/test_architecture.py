@@ -162,6 +162,7 @@ def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, 
     A = array_api_strict.asarray(rng.standard_normal((3, 4, 4)), device=array_api_strict.Device("device1"))
     options = {"gauge": gauge, "degeneracy": degeneracy, "check": check}
     S = A + array_api_strict.matrix_transpose(A)
+    M = A @ array_api_strict.matrix_transpose(A)
     one_call = {
         "eig": lambda: arreig.eig(A, sort="abs", left=True, **options),
         "eig_vjp": lambda: arreig.eig_vjp(A, gV, gw, gW=0 * gV, **options),
@@ -170,6 +171,11 @@ def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, 
         "eigh": lambda: arreig.eigh(S, **options),
         "eigh_jvp": lambda: arreig.eigh_jvp(S, A, **options),
         "eigh_vjp": lambda: arreig.eigh_vjp(S, gw=arreig_w, **options),
+        "eig, B": lambda: arreig.eig(S, A, left=True, **options),
+        "eig_vjp, B": lambda: arreig.eig_vjp(S, gV, gw, gW=0 * gV, B=A, **options),
+        "eig_jvp, B": lambda: arreig.eig_jvp(S, A, B=A, dB=S, **options),
+        "eigh, B": lambda: arreig.eigh(S, M, **options),
+        "eigh_vjp, B": lambda: arreig.eigh_vjp(S, A, arreig_w, B=M, **options),
         "eigvals_vjp": lambda: arreig.eigvals_vjp(A, gw, check=check),
         "eigvalsh_jvp": lambda: arreig.eigvalsh_jvp(S, A, check=check),
         "eigvals": lambda: arreig.eigvals(A, sort="real", check=check),
@@ -188,7 +194,7 @@ def test_synchronisations(synchronisations: list[str], check: bool, gauge: Any, 
         for name, call in one_call.items():
             synchronisations.clear()
             call()
-            refined = name in ("eig_vjp", "eig_jvp") and not isinstance(degeneracy, arreig.Broaden)
-            split = name in ("eig", "eig_vjp", "eig_jvp") and degeneracy == "split"
+            refined = name.removesuffix(", B") in ("eig_vjp", "eig_jvp") and not isinstance(degeneracy, arreig.Broaden)
+            split = name.removesuffix(", B") in ("eig", "eig_vjp", "eig_jvp") and degeneracy == "split"
             twice = name in ("matrix_function", "matrix_function_vjp")
             assert synchronisations == ["__bool__"] * check * (1 + refined + split + twice), name

@@ -453,6 +453,49 @@ def test_two_digits_or_a_reason(kind: str, cond: float) -> None:
             assert isinstance(result, arreig.ArreigError) or result < 1e-2
 
 
+@pytest.mark.parametrize("largest", [1e3, 1e6, 1e10])
+def test_repeated_eigenvalues_below_large_ones(largest: float) -> None:
+    """The reduction of a definite pencil spreads small eigenvalues by rounding of the large ones, and that is known."""
+    rng, w = np.random.default_rng(14), np.array([1.0, 1, 1, 2, 3, largest])
+    X = np.eye(6) + 0.4 * rng.standard_normal((6, 6))
+    X[:, -1] *= largest**0.5
+    Y = np.linalg.inv(X)
+    A, B = herm(Y.T @ np.diag(w) @ Y), herm(Y.T @ Y)
+    res, g = arreig.eigh(A, B), np.zeros((6, 6))
+    spread = np.ptp(res.eigenvalues[:3])
+    assert 0 < spread < 1e-13 * largest
+    g[:, 0] = 1
+    with pytest.raises(arreig.DegenerateEigenvaluesError):
+        res.vjp(g)
+    g = np.zeros((6, 6))
+    g[:, -1] = 1
+    res.vjp(g)
+
+
+def test_lost_precision_of_large_eigenvalues() -> None:
+    """Near a Jordan block the terms cancel; where |w| exceeds |A| in units of B it is those of gB that do, and tell."""
+    rng, refused, served = np.random.default_rng(15), 0, 0
+    for e in (5e-6, 1e-5, 1e-4):
+        for beta in (1.0, 0.1, 0.02):
+            A, B = scipy.linalg.block_diag([[1, 1], [e * e, 1]], 2.0, 3.0), np.diag([beta, beta, 1, 1])
+            for _ in range(20):
+                C = np.zeros((4, 4))
+                C[:2, :2] = rng.standard_normal((2, 2))
+                w, V = arreig.eig(A, B)
+                gV, gw = smooth_loss(C, w * beta, V)  # of exp(beta B^-1 A)
+                try:
+                    found = arreig.eig_vjp(A, gV, gw * beta, B=B, refine=False)
+                except arreig.LostPrecisionError:
+                    refused += 1
+                    continue
+                served += 1
+                expected = smooth_gradients(C, A, B / beta)
+                expected = expected[0], expected[1] / beta
+                assert largest_error(zip(found, expected, strict=True)) < 2e-3
+    assert refused > 30
+    assert served > 30
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
 def test_singular_B(is_complex: bool, count: int) -> None:
