@@ -23,6 +23,8 @@ digits in double precision, and `arreig.Perturb` with ``delta`` 1e-4 to 1e-3 thr
 leave fewer, both refuse. Otherwise, between eigenvalues that are nearly equal, a second derivative of such a loss loses digits
 like ``(|A|/gap)**2``, so that about two are left at a gap of ``1e-6 |A|``, and nothing tells.
 
+With a second matrix the same functions solve ``A V = B V diag(w)`` and differentiate by either or both, to any order.
+
 `spectral_projector` and `invariant_subspace` have derivatives of every order, at Jordan blocks too; `matrix_function` has two, a
 third is refused. The first two compute on the host, and torch's older vmap (``is_grads_batched=True``) cannot map them.
 

@@ -99,7 +99,8 @@ def eig(
         derivative flows through a plain result (for torch, `arreig_torch.eig`).
     B : array, shape (..., n, n), optional
         Of A's library, shape, batch included, and precision; None for the identity. Derivatives are with respect to both. With
-        NumPy B may be singular: eigenvalues are then infinite, ``inf+0j``, and have no derivatives, the finite ones do. Other
+        NumPy B may be singular: eigenvalues are then infinite, ``inf+0j``, and have no derivatives, the finite ones do (infinite
+        is what the QZ algorithm finds with a beta below ``100 u |B|_F``). Other
         libraries decompose ``B^-1 A``, and refuse a B with a condition number above ``1/sqrt(u)``.
     gauge : {"canonical", "phase-free"}, Component or Functional
         What makes an eigenvector unique; the derivative depends on it.
