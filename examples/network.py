@@ -257,8 +257,8 @@ def draw(picture: Path, result: Result) -> None:
         name(ax, result.flown + result.new, (lon[result.airport] - 0.5, lat[result.airport]))
         ax.legend(loc="lower left")
         land(ax_m, "What is forgotten slowest, and links that would help", (-154, -118, 45, 62.5))
-        v = mixing(net).eigenvectors[:, 1].real * len(net.codes) / 100
-        excess = v / result.x / np.abs(v / result.x).max()
+        excess = mixing(net).eigenvectors[:, 1].real / importance(net, 1.0).eigenvectors[:, 0].real
+        excess /= np.abs(excess).max()
         dots = ax_m.scatter(
             lon, lat, 60, c=excess, cmap="PuOr_r", vmin=-1, vmax=1, edgecolor="0.3", linewidth=0.5, zorder=3
         )
