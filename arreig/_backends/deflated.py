@@ -32,6 +32,7 @@ _ROUNDING = 10.0  # or u ||A|| ||x|| times this, what rounding leaves
 _ACCEPTED = 1e-8  # relative residual above which it has failed, or 1e3 times what rounding leaves
 _STEPS = 12
 _RESTART, _CYCLES = 60, 30
+_SOLVED = 0.1  # relative residual of a caller's solver that knows its shift
 _SHARED = 0.05  # how far, against the spectrum left out, a shift may be from the eigenvalue that it serves
 _CUT = 1e-2  # u ||A||/distance to the spectrum left out, where two digits remain
 _LARGE = 5000  # beyond this order nothing is factorised of which the forward did not already factorise something
@@ -51,11 +52,12 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """A solver for a shift, and the distance of that to the spectrum left out."""
+    """A solver for a shift, and the distance of that to the spectrum left out; 0, unknown, if it is a caller's and inexact."""
 
     shift: complex
     solver: ShiftSolver
     distance: float
+    exact: bool
 
 
 @dataclass(eq=False)
@@ -108,10 +110,11 @@ class Deflated:
         x = probe(self.pencil.n).astype(self._dtype(j))
         for _ in range(2):
             b = side.off_range(self.pencil.mass(x / np.linalg.norm(x)))
-            x = self._iterated(side, b, cycles=_CYCLES if near is None else 1)
+            exact = near is not None and near.exact
+            x = self._iterated(side, b, cycles=1 if exact else _CYCLES)
             if self._excess(side, x, b) <= _ACCEPTED / _WANTED:
                 continue
-            if near is not None:  # such a solver fails only where an eigenvalue left out is w_j to rounding
+            if exact:  # such a solver fails only where an eigenvalue left out is w_j to rounding
                 return 0.0
             if self._may_factorise():
                 self.method = "direct"
@@ -125,8 +128,8 @@ class Deflated:
     def _may_factorise(self) -> bool:
         return self.method == "auto" and self.pencil.explicit
 
-    def require_separation(self, j: int) -> None:
-        """Refuse w_j where the selection cuts a cluster."""
+    def require_separation(self, j: int) -> float:
+        """The separation of w_j, refused where the selection cuts a cluster."""
         separation, size = self.separation(j), self.pencil.size / self.pencil.mass_size
         if not _U * (size + abs(self.w[j])) < _CUT * separation:
             raise SpectrumNotSeparatedError(
@@ -134,6 +137,7 @@ class Deflated:
                 f"asked for is {separation:.1e} away (|A| is about {self.pencil.size:.1e}), so that the eigenvectors kept have "
                 f"no derivative. Ask for more or fewer eigenpairs, so that all of the cluster is in or out"
             )
+        return separation
 
     def _dtype(self, j: int) -> Any:
         return np.float64 if self._real(j) else np.complex128
@@ -171,9 +175,15 @@ class Deflated:
         x = self.off_V(probe(self.pencil.n).astype(self._dtype(j)))
         for _ in range(3):
             x = x / np.linalg.norm(x)
-            x = self.off_V(solver.solve(self.off_BV(self.pencil.mass(x))))
-        self._near = Near(shift, solver, _inverse(np.linalg.norm(x)))
+            b = self.off_BV(self.pencil.mass(x))
+            y = solver.solve(b)
+            exact = not callable(self.method) or self._solves(shift, y, b)
+            x = self.off_V(y)
+        self._near = Near(shift, solver, _inverse(np.linalg.norm(x)) if exact else 0.0, exact)
         return self._near
+
+    def _solves(self, shift: complex, y: Host, b: Host) -> bool:
+        return float(np.linalg.norm(self.pencil.apply(shift, y) - b)) < _SOLVED * float(np.linalg.norm(b))
 
     def _side(self, j: int, solver: ShiftSolver | None, scale: float, *, adjoint: bool) -> Side:
         w = self.w[j].real if self._real(j) else self.w[j]

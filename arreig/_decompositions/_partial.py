@@ -10,7 +10,7 @@ from .._backends.deflated import Deflated, Method
 from .._backends.pencil import Host, Pencil, ShiftSolver
 from .._backends.sources import Source, source
 from .._degeneracy import Mask, Raise, numerically_equal, transitive_closure
-from .._errors import DefectiveMatrixError, InputError, InputTypeError
+from .._errors import DefectiveMatrixError, InputError, InputTypeError, LostPrecisionError
 from .._gauge import Gauge
 from .._rules import partial as rules
 from .._types import Array
@@ -28,6 +28,7 @@ _MASKED = (
     "degeneracy='mask' serves losses that depend on the cluster through its span and its mean eigenvalue alone, but these "
     "cotangents depend on the basis inside it, or tell its eigenvalues apart"
 )
+_DROWNED = 1e-2  # of the distance to other eigenvalues, by which rounding may move one
 _SINGULAR = 1e-2  # u kappa at which a gradient keeps two digits
 
 
@@ -160,7 +161,7 @@ class PartialEigensystem:
         Y = Z
         for j in active:
             if self.check and own[j] and j in beside:
-                self.deflated.require_separation(j)
+                self._require_condition(j)
             Y[:, j] = Y[:, j] - self.deflated.solve_adjoint(j, self._real(R[:, j], j), float(scale[j]))
         lost = rules.lost(gh, kept.w, kept.V, self.W_0, Y, pairs=self.pairs, degeneracy=self.degeneracy)
         self._read(_reports.lost_precision(xp.any(lost[active])))
@@ -177,6 +178,25 @@ class PartialEigensystem:
         """Raise what is flagged."""
         if self.check:
             settle((self.V,), flags, check=True)
+
+    def _require_condition(self, j: int) -> None:
+        """Refuse eigenpair j where the selection cuts a cluster, or rounding has drowned it: its left eigenvector says so."""
+        separation = self.deflated.require_separation(j)
+        if self.square is not None:
+            return
+        w, z = self.kept.w[j], self.W_0[:, j : j + 1]
+        r = self._real(self.pencil.apply_adjoint(w, z)[:, 0], j)
+        scale = (self.pencil.size + self.pencil.mass_size * abs(w)) * column_norm(z)[0]
+        left = z[:, 0] - self.deflated.solve_adjoint(j, r, float(scale))
+        kappa = column_norm(left[:, None])[0] * column_norm(self.kept.V)[j] * self.pencil.mass_size
+        moved = roundoff(self.V) * float(kappa) * (self.unit + float(abs(w)))
+        if not moved < _DROWNED * min(separation, self.unit):
+            raise LostPrecisionError(
+                f"eigenvalue {j}, w = {_reports.number(w)}, has the condition number {float(kappa):.1e}, so that rounding may "
+                f"move it by {moved:.1e}; others that were not asked for are {separation:.1e} away (|A| is about "
+                f"{self.pencil.size:.1e}). The matrix is too far from normal, or near a defective one, for a derivative with "
+                f"two digits: balance it (a diagonal similarity), or take a loss that is a function of the matrix"
+            )
 
     def _ends(self) -> list[int]:
         """The kept eigenvalues beside which one that was left out is likely: at the ends of the selection, and equal to those.
@@ -209,7 +229,7 @@ class PartialEigensystem:
         U = xp.zeros_like(kept.V)
         for j in active:
             if self.check:
-                self.deflated.require_separation(j)
+                self._require_condition(j)
             U[:, j] = -self.deflated.solve(j, self._real(b[:, j], j), float(column_norm(b)[j]))
         c = adjoint(self.W_0) @ (b + self.pencil.apply(kept.w, U))
         T = rules.tangents(

@@ -148,7 +148,7 @@ def eigs(
     Examples
     --------
     >>> import numpy as np, scipy.sparse as sparse, arreig
-    >>> A = sparse.diags_array([1.0, -2.0, 1.5], offsets=[-1, 0, 1], shape=(1000, 1000), format="csr")
+    >>> A = sparse.diags_array([1.0, -2.0, 1.01], offsets=[-1, 0, 1], shape=(1000, 1000), format="csr")
     >>> res = arreig.eigs(A, k=2, sigma=0.5)
     >>> g = res.vjp(gw=np.array([1.0, 0.0]))  # the gradient of the eigenvalue nearest to sigma, at the entries of A
     >>> g.format, g.nnz == A.nnz

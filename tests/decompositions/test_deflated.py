@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sparse
+import scipy.sparse.linalg
 
 import arreig
 
@@ -93,5 +94,54 @@ def test_odd_vector() -> None:
     A = V @ np.diag([1.0, 2.0]) @ V.T
     A += 5 * (np.eye(4) - V @ V.T)
     gw = np.array([1.0, 0.0])
-    gA = arreig.eigs_vjp(A, gw=gw, eigensystem=(np.array([2.0, 1.0]) + 0j, V[:, ::-1] + 0j), gauge="phase-free")
+    pairs = np.array([2.0, 1.0]) + 0j, V[:, ::-1] + 0j
+    gA = arreig.eigs_vjp(A, gw=gw, eigensystem=pairs, gauge="phase-free")  # k is 2, not 6
     np.testing.assert_allclose(gA, np.outer(V[:, 1], V[:, 1]), atol=1e-13)
+
+
+@pytest.mark.parametrize("m", [5, 99, -100])
+def test_component_of_a_long_vector(m: int) -> None:
+    """There are more components than vectors."""
+    A = laplacian(10) + sparse.diags_array(np.arange(100) ** 2 / 1e4, format="csc")
+    w, V = res = arreig.eigs(A, k=2, sigma=0.0, gauge=arreig.Component(m))
+    np.testing.assert_allclose(V[m], 1)
+    np.testing.assert_allclose(res.jvp(sparse.diags_array(np.arange(100.0)))[1][m], 0, atol=1e-12)
+    with pytest.raises(arreig.InputError, match="vectors of length 100"):
+        arreig.eigs(A, k=2, sigma=0.0, gauge=arreig.Component(100))
+
+
+def test_an_inexact_solver_does_not_hide_a_cut_cluster() -> None:
+    """It preconditions at sigma whatever the shift, so that its own growth says nothing of the spectrum."""
+    L = laplacian(12)
+    lu = scipy.sparse.linalg.splu(L)
+    gV = np.random.default_rng(0).standard_normal((144, 3))
+
+    def solve(shift: complex, x: Any, adjoint: bool) -> Any:
+        return lu.solve(x)
+
+    for k in (1, 2, 3):
+        res = arreig.eigsh(L, k=k, sigma=0.0, solve=solve, degeneracy="mask", gauge="phase-free")
+        direct = arreig.eigsh(L, k=k, sigma=0.0, degeneracy="mask", gauge="phase-free")
+        g = np.zeros((144, k))
+        g[:, 0] = gV[:, 0]
+        same = np.sign(res.eigenvectors[0] * direct.eigenvectors[0])
+        np.testing.assert_allclose(res.vjp(g).data, direct.vjp(g * same).data, atol=1e-9)
+        if k == 2:
+            with pytest.raises(arreig.ConvergenceError, match="whether the selection cuts a cluster at eigenpair 1"):
+                res.vjp(gV[:, :2])
+
+
+def test_far_from_normal() -> None:
+    """What ARPACK returns of such a matrix are no eigenvalues, and nothing but the left eigenvectors tells."""
+    for ratio, refused in ((1.01, False), (1.5, True)):
+        A = sparse.diags_array([1.0, -2.0, ratio], offsets=[-1, 0, 1], shape=(300, 300), format="csr")
+        res = arreig.eigs(A, k=2, sigma=0.5)
+        exact = -2 + 2 * ratio**0.5 * np.cos(np.pi * np.arange(1, 3) / 301)
+        if refused:
+            assert abs(res.eigenvalues[0] - exact[0]) > 1e-3
+            for derivative in (lambda res=res: res.vjp(gw=np.array([1.0, 0.0])), lambda res=res, A=A: res.jvp(A)):
+                with pytest.raises(arreig.LostPrecisionError, match=r"condition number .* too far from normal"):
+                    derivative()
+        else:
+            np.testing.assert_allclose(res.eigenvalues, exact, atol=1e-9)
+            res.vjp(gw=np.array([1.0, 0.0]))
