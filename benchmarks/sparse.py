@@ -105,7 +105,7 @@ def cost(m: int) -> Cost:
     forward, vjp = (median(t[i] for t in both["times"]) for i in (0, 1))
     ratio = median(t[1] / t[0] for t in both["times"])
     memories = alone["memory"], both["memory"]
-    return Cost(both["n"], both["nnz"], both["factorisation"], forward, vjp, ratio, *memories, both["backward error"])
+    return Cost(both["n"], both["nnz"], both["factorisation"], forward, vjp, ratio, *memories, both["residual"])
 
 
 def growth(costs: list[Cost], name: str) -> float:

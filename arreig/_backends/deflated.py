@@ -30,6 +30,7 @@ _U = float(np.finfo(np.float64).eps) / 2
 _WANTED = 1e-12  # relative residual at which a solve is done,
 _ROUNDING = 10.0  # or u ||A|| ||x|| times this, what rounding leaves
 _ACCEPTED = 1e-8  # relative residual above which it has failed, or 1e3 times what rounding leaves
+_STALLED = 1e2  # times what is wanted, above which refinement that went no further has not merely met rounding
 _STEPS = 12
 _RESTART, _CYCLES = 60, 30
 _SOLVED = 0.1  # relative residual of a caller's solver that knows its shift
@@ -210,8 +211,8 @@ class Deflated:
         near = self._direct(j)
         side = self._side(j, self.kept if near is None else near.solver, scale, adjoint=adjoint)
         x = np.zeros_like(b) if near is None else self._refined(side, b)
-        if self._excess(side, x, b) > 1:
-            better = self._iterated(side, b)
+        if self._excess(side, x, b) > _STALLED:
+            better = self._iterated(side, b, cycles=1 if near is not None and near.exact else _CYCLES)
             x = min(x, better, key=lambda y: self._excess(side, y, b))
         excess = self._excess(side, x, b)
         if excess > _ACCEPTED / _WANTED and near is None and self._may_factorise():
@@ -242,19 +243,10 @@ class Deflated:
         return "Give eigs a shift sigma near these eigenvalues with a solver (solve=), whose inverse then preconditions GMRES"
 
     def _refined(self, side: Side, b: Host) -> Host:
-        """Solution by repeated solves with the factorisation, as long as each halves the residual."""
-        assert side.solver is not None
-        x, r, norm = np.zeros_like(b), b, float(np.linalg.norm(b))
-        for _ in range(_STEPS):
-            better = x + side.off_domain(side.solver(r))
-            r = side.off_range(b - side.product(better))  # of rounding errors it has some in span V, or B V
-            left = float(np.linalg.norm(r))
-            if not left < 0.5 * norm:
-                break
-            x, norm = better, left
-            if norm <= self._target(side, x, b):
-                break
-        return x
+        """Solution by repeated solves with the factorisation."""
+        solver = side.solver
+        assert solver is not None
+        return self._repeated(side, b, lambda r, tolerance: solver(r), _STEPS)
 
     def _iterated(self, side: Side, b: Host, cycles: int = _CYCLES) -> Host:
         """Solution by GMRES with what preconditioner there is; MINRES where the matrix is Hermitian and there is none."""
@@ -264,14 +256,20 @@ class Deflated:
         if solver is not None:
             inverse = linalg.LinearOperator((n, n), matvec=lambda r: side.off_domain(solver(r)), dtype=b.dtype)
         symmetric = self.pencil.hermitian and self.pencil.B is None and self.pencil.real
-        x, r, norm = np.zeros_like(b), b, float(np.linalg.norm(b))
-        for _ in range(3):
+
+        def step(r: Host, tolerance: float) -> Host:
             if solver is None and symmetric:
-                step, _ = linalg.minres(operator, r, rtol=_WANTED, maxiter=cycles * _RESTART)
-            else:
-                rtol = max(0.5 * self._target(side, x, b) / norm, _WANTED)
-                step, _ = linalg.gmres(operator, r, rtol=rtol, restart=min(_RESTART, n), maxiter=cycles, M=inverse)
-            better = x + side.off_domain(step)
+                return linalg.minres(operator, r, rtol=_WANTED, maxiter=cycles * _RESTART)[0]
+            return linalg.gmres(operator, r, rtol=tolerance, restart=min(_RESTART, n), maxiter=cycles, M=inverse)[0]
+
+        return self._repeated(side, b, step, 3)
+
+    def _repeated(self, side: Side, b: Host, step: Callable[[Host, float], Host], most: int) -> Host:
+        """Steps from the residual and the relative tolerance that it asks for, as long as each halves the residual."""
+        x, r, norm = np.zeros_like(b), b, float(np.linalg.norm(b))
+        for _ in range(most):
+            tolerance = max(0.5 * self._target(side, x, b) / norm, _WANTED)
+            better = x + side.off_domain(step(r, tolerance))
             r = side.off_range(b - side.product(better))  # of rounding errors it has some in span V, or B V
             left = float(np.linalg.norm(r))
             if not left < 0.5 * norm:
