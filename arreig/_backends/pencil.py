@@ -175,6 +175,19 @@ class Pencil:
         """A^H Y - B^H Y conj(diag w)."""
         return _adjoint_product(self.A, Y, self.hermitian) - self.mass_adjoint(Y) * np.conj(w)
 
+    def require_adjoint(self) -> None:
+        """Refuse operators whose products with the adjoint are not those: <A x, y> = <x, A^H y>."""
+        if self.hermitian or self.explicit:
+            return
+        x, y = generic(self.n, 2).T
+        forth, back = np.vdot(y, self.apply(1.0, x)), np.vdot(self.apply_adjoint(1.0, y), x)
+        size = np.linalg.norm(self.apply(1.0, x)) * np.linalg.norm(y)
+        if not abs(forth - back) <= 1e-8 * size:
+            raise InputError(
+                f"rmatvec must multiply with the adjoint of what matvec multiplies with, but y^H (A x) = {forth:.6g} and (A^H "
+                f"y)^H x = {back:.6g} for generic x and y"
+            )
+
     def factorise(self, shift: complex) -> ShiftSolver:
         """A solver for the shift: a factorisation if entries are known, else Krylov solves."""
         if not self.explicit:
@@ -228,7 +241,7 @@ def _adjoint_product(A: Any, X: Host, hermitian: bool) -> Host:
 
 def _size(A: Any) -> float:
     if sparse.issparse(A):
-        return float(np.sqrt(linalg.norm(A, 1) * linalg.norm(A, np.inf))) if A.shape[0] else 0.0
+        return float(np.sqrt(linalg.norm(A, 1)) * np.sqrt(linalg.norm(A, np.inf)))
     if isinstance(A, linalg.LinearOperator):
         x = probe(A.shape[0])
         size = 0.0

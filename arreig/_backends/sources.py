@@ -30,6 +30,12 @@ class Source(ABC):
     real: bool
     shape: tuple[int, ...]
 
+    @property
+    def described(self) -> str:
+        """What it is, as far as a gradient has its form."""
+        precision_, kind_ = "single" if self.single else "double", "real" if self.real else "complex"
+        return f"{self.title}, {precision_}, {kind_}, of shape {self.shape}"
+
     @abstractmethod
     def gradient(self, Y: Host, V: Host) -> Any:
         """Y V^H in the format of the matrix."""
@@ -59,10 +65,10 @@ class Operator(Source):
         if A.dtype is None:
             raise InputTypeError(f"{name}, a LinearOperator, must have a dtype")
         _check_dtype(name, np.dtype(A.dtype))
-        self.host = A
         self.shape = A.shape
-        self.single = False
-        self.real = not np.issubdtype(A.dtype, np.complexfloating)
+        self.single, self.real = precision(A.dtype)
+        dtype = np.float64 if self.real else np.complex128  # what SciPy calls it with
+        self.host = linalg.LinearOperator(A.shape, matvec=A.matvec, rmatvec=A.rmatvec, dtype=dtype)
 
     def gradient(self, Y: Host, V: Host) -> Any:
         raise NotImplementedError

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from .._array_api import column_dot, conj, first, imag, is_complex, largest, namespace, real
+from .._array_api import column_dot, column_norm, conj, first, imag, is_complex, largest, namespace, real
 from .._types import Array
 
 _ROUNDING = 1e2  # u (|A| + |w|) times this is what rounding makes of the imaginary part of a real eigenvalue
+_FLAT = 1e-9  # imaginary part of a vector that is real
+_MIRRORED = 1e-6  # departure of two vectors from being conjugate
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +33,18 @@ class Kept:
         everyone = tuple(range(k))
         if not conjugate_pairs:
             return cls(w, V, V, None, everyone, everyone)
-        partner, lone = _partners(w)
-        # A real eigenvalue that was computed in complex arithmetic has some imaginary part. It has no partner.
-        is_real = xp.asarray([partner[j] == j for j in everyone])
-        rounding = xp.abs(imag(w)) <= _ROUNDING * u * (size + xp.abs(w))
-        alone = xp.asarray([partner[j] >= k for j in everyone])
-        if bool(xp.any(alone & rounding)):
-            w = xp.where(alone & rounding, real(w) + 0j, w)
-            partner, lone = _partners(w)
-            is_real = xp.asarray([partner[j] == j for j in everyone])
         anchor = first(xp.abs(V) == largest(xp.abs(V), -2))  # of several the first: an odd vector has v and -v
         top = xp.sum(xp.where(anchor, V, 0.0), axis=-2)
+        turned = V * conj(top / xp.abs(top))
+        # A real eigenvalue that was computed in complex arithmetic has some imaginary part, and its vector none, but for a phase.
+        rounding = _ROUNDING * u * (size + xp.abs(w))
+        flat = (xp.abs(imag(w)) <= rounding) | (column_norm(imag(turned)) <= _FLAT * column_norm(turned))
+        partner, lone = _partners(w, V, rounding)
+        alone = xp.asarray([partner[j] >= k for j in everyone])
+        if bool(xp.any(alone & flat)):
+            w = xp.where(alone & flat, real(w) + 0j, w)
+            partner, lone = _partners(w, V, rounding)
+        is_real = xp.asarray([partner[j] == j for j in everyone])
         phase = xp.where(is_real, top / xp.abs(top), 1.0)
         V = xp.where(is_real[None, :], real(V * conj(phase)[None, :]) + 0j, V)
         if bool(xp.all(is_real)):
@@ -89,21 +92,25 @@ class Kept:
         return xp.where(turned, conj(dw), dw), xp.where(turned, conj(dV), dV) * self.phase
 
 
-def _partners(w: Array) -> tuple[tuple[int, ...], list[int]]:
+def _partners(w: Array, V: Array, rounding: Array) -> tuple[tuple[int, ...], list[int]]:
     """For every eigenvalue the index of its conjugate, and those whose conjugate is not there: it is appended."""
     xp, k = namespace(w), w.shape[0]
     partner = [-1] * k
     lone: list[int] = []
+
+    def mirrored(i: int, j: int) -> bool:
+        x, y = conj(V[:, i : i + 1]), V[:, j : j + 1]
+        rest = y - x * (column_dot(x, y) / column_dot(x, x))
+        return bool(column_norm(rest)[0] <= _MIRRORED * column_norm(y)[0])
+
     for j in range(k):
         if bool(imag(w[j]) == 0):
             partner[j] = j
         elif partner[j] < 0:
-            distance = [
-                float(xp.abs(w[i] - conj(w[j]))) if partner[i] < 0 and i != j else float("inf") for i in range(k)
-            ]
-            i = min(range(k), key=distance.__getitem__)
-            if distance[i] <= 1e-6 * abs(float(imag(w[j]))):
-                partner[j], partner[i] = i, j
+            free = [i for i in range(j + 1, k) if partner[i] < 0 and bool(xp.abs(w[i] - conj(w[j])) <= rounding[j])]
+            match = next((i for i in free if mirrored(i, j)), -1)
+            if match >= 0:
+                partner[j], partner[match] = match, j
             else:
                 partner[j] = k + len(lone)
                 lone.append(j)

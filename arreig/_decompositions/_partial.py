@@ -8,7 +8,7 @@ from typing import Any
 from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, largest, namespace, real, roundoff
 from .._backends.deflated import Deflated, Method
 from .._backends.pencil import Host, Pencil, ShiftSolver
-from .._backends.sources import Source, source
+from .._backends.sources import Source, hermitian_part, source
 from .._degeneracy import Mask, Raise, numerically_equal, transitive_closure
 from .._errors import DefectiveMatrixError, InputError, InputTypeError, LostPrecisionError
 from .._gauge import Gauge
@@ -47,6 +47,8 @@ class PartialEigensystem:
     method: Method
     sigma: complex | None
     solver: ShiftSolver | None
+    tol: float
+    interval: bool  # whether all eigenvalues between two kept ones are kept, but for what ARPACK missed
 
     @cached_property
     def kept(self) -> Kept:
@@ -127,6 +129,8 @@ class PartialEigensystem:
             raise InputError("expected at least one of the cotangents gV and gw, got none of them")
         xp, kept = namespace(self.V), self.kept
         vectors = gV is not None
+        if self.check:
+            self.pencil.require_adjoint()
         gV = self._cotangent("gV", gV, self.V)
         gw = self._cotangent("gw", gw, self.w)
         gh = kept.fold(self.gauge.project_cotangent(self.V, gV))
@@ -157,7 +161,7 @@ class PartialEigensystem:
             _reports.gauge_dependent(dependent),
         )
         scale = column_norm(gh) + (self.pencil.size + self.pencil.mass_size * xp.abs(kept.w)) * column_norm(Z)
-        beside = active if vectors or self.square is None else self._ends()
+        beside = self._ends() if self.interval and self.square is not None and not vectors else active
         Y = Z
         for j in active:
             if self.check and own[j] and j in beside:
@@ -260,6 +264,7 @@ class PartialEigensystem:
             raise InputError(f"{name} must have shape {of.shape}, got {X.shape}")
         if of.real and not X.real:
             raise InputTypeError(f"{name} must be real, because what it is the tangent of is; got a complex one")
+        host = hermitian_part(name, X.host) if self.pencil.hermitian and not X.has_entries else X.host
         V = self.kept.V
-        Y = X.host @ V
-        return (Y + Pencil(X.host).apply_adjoint(0.0, V)) / 2 if self.pencil.hermitian and X.has_entries else Y
+        Y = host @ V
+        return (Y + Pencil(host).apply_adjoint(0.0, V)) / 2 if self.pencil.hermitian and X.has_entries else Y

@@ -3,7 +3,7 @@
 from numbers import Complex, Integral, Real
 from typing import Any
 
-from .._array_api import adjoint, column_norm, imag, is_complex, namespace, real, roundoff
+from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, namespace, real, roundoff
 from .._backends.deflated import Method
 from .._backends.krylov import (
     WHICH,
@@ -19,7 +19,7 @@ from .._backends.pencil import Host, Pencil, ShiftSolver, SingularShiftError, Su
 from .._backends.sources import Source, hermitian_part, source
 from .._degeneracy import Mask, Raise
 from .._errors import DenseSolverWarning, EigensystemError, InputError, InputTypeError, kind, warn
-from .._gauge import BNorm, Functional, Gauge
+from .._gauge import Functional, Gauge
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import settle
@@ -27,6 +27,7 @@ from ._order import descending
 from ._partial import PartialEigensystem
 from ._system import Result, carried
 
+_NOT_ITS = "the supplied eigensystem is not that of these matrices: eigenpair"
 _DIRECTION = "an eigenvector with v^H B v <= 0"
 SMALL = 1000  # order up to which all eigenpairs are computed where ARPACK cannot compute so many
 
@@ -72,7 +73,7 @@ def requested(
     k = _integer("k", k)
     if not 1 <= k <= n:
         raise InputError(f"k must be between 1 and the order of the matrix, {n}; got {k}")
-    if which not in names:
+    if not isinstance(which, str) or which not in names:
         raise InputError(f"which must be one of {', '.join(map(repr, names))}; got {which!r}")
     if which == "BE" and not pencil.real:
         raise InputError("which='BE' is for real symmetric matrices only; ask for 'LA' and 'SA' one after the other")
@@ -137,7 +138,8 @@ def computed(a: Source, pencil: Pencil, request: Request, solve: Method) -> tupl
     if pencil.hermitian:
         best = best[w[best].argsort(kind="stable")]
     w, V = w[best], V[:, best]
-    if pencil.real and not pencil.hermitian:  # of a pair that k cuts ARPACK keeps the one or the other
+    if pencil.real and not pencil.hermitian and not isinstance(request.sigma, complex):
+        # Of a pair that k cuts ARPACK keeps the one or the other.
         lone = [j for j in range(len(w)) if imag(w[j]) < 0 and not bool((w == w[j].conj()).any())]
         w[lone], V[:, lone] = w[lone].conj(), V[:, lone].conj()
     return w, V, solver
@@ -173,7 +175,7 @@ def selected(
     hermitian: bool,
     k: object = 6,
     B: Any = None,
-    which: object = None,
+    which: object = "LM",
     sigma: object = None,
     v0: Array | None = None,
     ncv: object = None,
@@ -199,33 +201,54 @@ def selected(
     solving = method(solve)
     start = None if v0 is None else a.vector("v0", v0)
     if eigensystem is None:
-        request = requested(pencil, k, which or "LM", sigma, start, ncv, tol, maxiter)
+        request = requested(pencil, k, which, sigma, start, ncv, tol, maxiter)
         w, V, solver = computed(a, pencil, request, solving)
+        if not bool(namespace(w).all(namespace(w).isfinite(w))):
+            raise InputError(
+                "B is singular, and the matrices have fewer than k finite eigenvalues: ask for fewer, near a sigma"
+            )
+        if hermitian and b is not None and not bool((real(column_dot(V, pencil.mass(V))) > 0).all()):
+            raise indefinite(_DIRECTION)
+        _require_residual(
+            pencil, w, V, roundoff(V) ** 0.5 + request.tol, "what was computed solves another problem: eigenpair"
+        )
     else:
         w, V = _supplied(eigensystem, a, pencil)
-        request = requested(pencil, w.shape[0], which or "LM", sigma, start, ncv, tol, maxiter)
+        request = requested(pencil, w.shape[0], which, sigma, start, ncv, tol, maxiter)
         solver = None
     if not hermitian:
         w, V = w + 0j, V + 0j
     chosen = gauge_of(gauge, a, pencil, V)
-    scale = chosen.scale(V)
     if eigensystem is None:
         order = _inputs.sort(sort)
         if order is not None:
             by = descending(w, order, pencil.real)
             w, V = w[by], V[:, by]
         settle((V,), [_reports.undefined_gauge(V, chosen)], check=True)
-        if isinstance(chosen, BNorm) and not bool(namespace(V).all(scale > 0)):
-            raise indefinite(_DIRECTION)
         V = chosen.fix(V)
     else:
+        xp, scale = namespace(V), chosen.scale(V)
+        V = V / xp.where(xp.abs(scale - 1) <= _tolerance(a), scale, 1.0)  # to double precision, where it was single
         settle((V,), [_reports.undefined_gauge(V, chosen), _reports.off_scale(V, chosen)], check=True)
     if solving in ("auto", "direct") and pencil.explicit:
         solver = None  # one near each eigenvalue takes its place, and its memory
     if checking:
         settle((V,), [_reports.gauge_tie(V, chosen, pencil.real)], check=True)
+    interval = which in ("LA", "SA", "SM") if request.sigma is None else which == "LM"
     return PartialEigensystem(
-        a, b, pencil, w, V, chosen, Raise() if policy == "raise" else Mask(), checking, solving, request.sigma, solver
+        a,
+        b,
+        pencil,
+        w,
+        V,
+        chosen,
+        Raise() if policy == "raise" else Mask(),
+        checking,
+        solving,
+        request.sigma,
+        solver,
+        request.tol,
+        interval and eigensystem is None,
     )
 
 
@@ -238,9 +261,13 @@ def _own(A: Any, B: Any, system: PartialEigensystem, hermitian: bool) -> Partial
         raise InputError(
             f"B was {'not ' * (b is None)}given, but the supplied result is of a problem with{'out' * (b is not None)} B"
         )
-    if a.shape != system.A.shape:
-        raise InputError(f"A must have the shape {system.A.shape} of the supplied result's matrix, got {a.shape}")
-    _require_residual(pencil, system.w, system.V)
+    for name, X, own in (("A", a, system.A), ("B", b, system.B)):
+        if X is not None and own is not None and X.described != own.described:
+            raise InputError(
+                f"{name} must be of the kind and shape of the supplied result's matrix, {own.described}, got {X.described}; pass "
+                f"that matrix, or (w, V)"
+            )
+    _require_residual(pencil, system.w, system.V, _tolerance(a) + system.tol, _NOT_ITS)
     return system
 
 
@@ -258,33 +285,38 @@ def _supplied(eigensystem: object, a: Source, pencil: Pencil) -> tuple[Host, Hos
         raise InputTypeError("the eigensystem's V must be real, because A is real symmetric")
     if pencil.hermitian and not pencil.real:
         V = V + 0j
-    _require_residual(pencil, w, V)
+    _require_residual(pencil, w, V, _tolerance(a), _NOT_ITS)
     if pencil.hermitian:
-        _require_orthogonal(pencil, V)
+        _require_orthogonal(pencil, V, _tolerance(a))
     return w, V
 
 
-def _require_residual(pencil: Pencil, w: Host, V: Host) -> None:
+def _require_residual(pencil: Pencil, w: Host, V: Host, tolerance: float, whose: str) -> None:
     residual = column_norm(pencil.apply(w, V))
     norm = column_norm(V)
-    bound = roundoff(V) ** 0.5 * (pencil.size + pencil.mass_size * namespace(w).abs(w)) * norm
+    bound = tolerance * (pencil.size + pencil.mass_size * namespace(w).abs(w)) * norm
     bad = [j for j in range(len(w)) if not (residual[j] <= bound[j] and norm[j] > 0)]
     if bad:
         j = bad[0]
         raise EigensystemError(
-            f"the supplied eigensystem is not that of these matrices: eigenpair {j}, w = {_reports.number(w[j])}, has |A v - w "
-            f"B v| = {residual[j]:.6g}, expected at most sqrt(u) (|A| + |w| |B|) |v| = {bound[j]:.6g}"
+            f"{whose} {j}, w = {_reports.number(w[j])}, has |A v - w B v| = {residual[j]:.6g}, expected at most "
+            f"{tolerance:.1e} (|A| + |w| |B|) |v| = {bound[j]:.6g}. Is it of these matrices, and does a solve= solve with them?"
         )
 
 
-def _require_orthogonal(pencil: Pencil, V: Host) -> None:
+def _tolerance(a: Source) -> float:
+    """sqrt(u) of the precision of what is supplied."""
+    return 2.0**-12 if a.single else 2.0**-26.5
+
+
+def _require_orthogonal(pencil: Pencil, V: Host, tolerance: float) -> None:
     G = adjoint(V) @ pencil.mass(V)
     d = real(namespace(G).linalg.diagonal(G))
     if not bool(namespace(d).all(d > 0)):
         raise indefinite(_DIRECTION)
     G = G / (d[:, None] * d[None, :]) ** 0.5
     overlap = float(namespace(G).max(namespace(G).abs(G - namespace(G).eye(len(d)))))
-    if not overlap <= roundoff(V) ** 0.5:
+    if not overlap <= tolerance:
         raise EigensystemError(
             f"supplied eigenvectors must be orthogonal, v_i^H B v_j = 0, up to sqrt(u); got {overlap:.6g}. Eigenvectors from a "
             f"general solver are not, where eigenvalues repeat: use eigsh"

@@ -52,8 +52,8 @@ def eigsh(
     degeneracy : {"raise", "mask"}
         As for `eigs`.
     solve, check
-        As for `eigs`. If only eigenvalues have cotangents no system is solved; with `check` there is one factorisation at each
-        end of the selection, to see whether it cuts a cluster.
+        As for `eigs`. If only eigenvalues have cotangents no system is solved, and with `check` a factorisation is made beside
+        those next to which one may have been left out: at the ends of the selection if it is an interval, else beside each.
 
     Returns
     -------

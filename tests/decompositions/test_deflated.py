@@ -145,3 +145,89 @@ def test_far_from_normal() -> None:
         else:
             np.testing.assert_allclose(res.eigenvalues, exact, atol=1e-9)
             res.vjp(gw=np.array([1.0, 0.0]))
+
+
+def similar(D: Any, seed: int = 0) -> Any:
+    T = np.eye(len(D)) + 0.1 * np.random.default_rng(seed).standard_normal(D.shape)
+    return T @ D @ np.linalg.inv(T)
+
+
+def test_a_complex_shift_wants_one_of_a_pair() -> None:
+    D = np.diag(np.arange(10.0, 30))
+    D[:2, :2] = [[1, 1], [-1, 1]]
+    A = similar(D)
+    for sigma, expected in ((1 + 0.1j, [1 + 1j, 1 - 1j]), (1 - 0.9j, [1 - 1j, 1 + 1j])):
+        res = arreig.eigs(A, k=2, sigma=sigma)
+        np.testing.assert_allclose(res.eigenvalues, expected, atol=1e-12)
+        gw = np.array([1.0 + 2j, 3.0])
+        dA = np.random.default_rng(1).standard_normal(A.shape)
+        np.testing.assert_allclose(np.sum(res.vjp(gw=gw) * dA), np.vdot(gw, res.jvp(dA)[0]).real, rtol=1e-10)
+
+
+def test_pairs_that_are_nearly_conjugate() -> None:
+    """1 + 2i and 1 + 1e-7 - 2i are of two pairs, and each is moved by its own vectors."""
+    D = np.diag(np.arange(0.0, 20))
+    D[:2, :2], D[2:4, 2:4] = [[1, 2], [-2, 1]], [[1 + 1e-7, 2], [-2, 1 + 1e-7]]
+    A = similar(D)
+    w, V = np.linalg.eig(A)
+    take = [int(np.argmin(abs(w - x))) for x in (1 + 2j, 1 + 1e-7 - 2j)]
+    W, gw = np.linalg.inv(V).conj().T, np.array([1.0, 3 + 1j])
+    expected = sum((g * np.outer(W[:, j], V[:, j].conj())).real for g, j in zip(gw, take, strict=True))
+    got = arreig.eigs_vjp(A, gw=gw, eigensystem=(w[take], V[:, take]))
+    assert np.linalg.norm(got - expected) < 1e-6 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("which", ["LM", "BE"])
+def test_a_cluster_that_is_cut_inside_the_selection(which: Any) -> None:
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((50, 50)))[0]
+    H = (Q * np.r_[-10, -9, -9, 9.5, 10, np.linspace(-1, 1, 45)]) @ Q.T
+    res = arreig.eigsh(sparse.csr_array((H + H.T) / 2), k=4, which=which)
+    for gw in ([0, 1.0, 0, 0], [1.0, 1, 0, 0]):
+        with pytest.raises(arreig.SpectrumNotSeparatedError):
+            res.vjp(gw=np.array(gw))
+    np.testing.assert_allclose(np.trace(res.vjp(gw=np.array([1.0, 0, 0, 0])).toarray()), 1)
+
+
+@pytest.mark.parametrize("gauge", ["canonical", "phase-free", "B-norm"])
+def test_an_indefinite_mass_matrix(gauge: Any) -> None:
+    B = np.eye(40)
+    B[0, 1] = B[1, 0] = 3
+    H = sparse.diags_array(np.arange(1.0, 41), format="csr")
+    with pytest.raises(arreig.ArreigError, match=r"B must be positive definite|solves another problem"):
+        arreig.eigsh(H, k=3, B=sparse.csr_array(B), gauge=gauge)
+
+
+def test_products_that_are_not_those_of_a_matrix() -> None:
+    A = similar(np.diag(np.arange(30.0)))
+    wrong = scipy.sparse.linalg.LinearOperator((30, 30), matvec=lambda x: A @ x, rmatvec=lambda x: A @ x, dtype=float)
+    with pytest.raises(arreig.InputError, match="rmatvec must multiply with the adjoint"):
+        arreig.eigs(wrong, k=2).vjp(gw=np.ones(2))
+    with pytest.raises(arreig.InputError, match="dA must be Hermitian"):
+        arreig.eigsh(A + A.T, k=2).jvp(scipy.sparse.linalg.aslinearoperator(A))
+    with pytest.raises(arreig.EigensystemError, match="solves another problem"):
+        arreig.eigs(A, k=2, sigma=30.2, solve=lambda s, x, a: x / (1 - s))
+
+
+def test_a_result_of_another_kind_of_matrix() -> None:
+    A = similar(np.diag(np.arange(30.0)))
+    res = arreig.eigs(A, k=2)
+    for other in (A + 0j, sparse.csr_array(A), A.astype(np.float32)):
+        with pytest.raises(
+            arreig.InputError, match="of the kind and shape of the supplied result's matrix, a dense array"
+        ):
+            arreig.eigs_vjp(other, gw=np.ones(2), eigensystem=res)
+
+
+def test_single_precision() -> None:
+    """It is that of the results; operators, too, are computed with in double, and arreig takes back what it gave."""
+    A = similar(np.diag(np.arange(30.0))).astype(np.float32)
+    operator = scipy.sparse.linalg.aslinearoperator(A)
+    gV = np.random.default_rng(0).standard_normal((30, 3))
+    expected = arreig.eigs(A.astype(float), k=3, sigma=12.3).vjp(gV)
+    for matrix in (A, sparse.csr_array(A), operator):
+        res = arreig.eigs(matrix, k=3, sigma=12.3)
+        assert res.eigenvectors.dtype == np.complex64
+        g = res.vjp(gV, factors=True).to_dense()
+        assert np.linalg.norm(g - expected) < 1e-5 * np.linalg.norm(expected)
+        again = arreig.eigs_vjp(matrix, gV, eigensystem=tuple(res), factors=True).to_dense()
+        assert np.linalg.norm(again - expected) < 1e-4 * np.linalg.norm(expected)
