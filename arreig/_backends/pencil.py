@@ -219,7 +219,7 @@ def sparse_factor(M: Any) -> SparseFactor:
 
 def dense_factor(M: Host) -> DenseFactor:
     """LU of a dense matrix."""
-    lu, pivots = scipy.linalg.lu_factor(M, check_finite=False) if len(M) else (M, np.zeros(0, dtype=int))
+    lu, pivots = scipy.linalg.lu_factor(M, check_finite=False)
     if np.any(lu.diagonal() == 0):
         raise SingularShiftError
     return DenseFactor((lu, pivots))

@@ -6,6 +6,7 @@ from typing import Any
 from .._array_api import adjoint
 from .._backends.pencil import Host
 from .._backends.sources import Source, source
+from .._errors import InputError
 from .._types import Array, FactorPair
 
 
@@ -31,7 +32,9 @@ class GradientFactors(FactorPair):
         A : sparse array
             Of SciPy, torch or CuPy, as the factors are; only its pattern matters, and that it is complex if they are.
         """
-        pattern = source("A", A)
+        pattern, n = source("A", A), self.Y.shape[0]
+        if not pattern.has_entries or pattern.shape != (n, n):
+            raise InputError(f"A must have entries and shape {(n, n)}, got {pattern.title} of shape {pattern.shape}")
         return pattern.gradient(pattern.vector("Y", self.Y), pattern.vector("V", self.V))
 
 

@@ -47,6 +47,8 @@ def admitted(A: Any, B: Any, hermitian: bool) -> tuple[Source, Source | None, Pe
             raise InputError(f"B must have the shape of A, {a.shape}; got {b.shape}")
         if b.family != a.family:
             raise InputTypeError(f"B must come from A's library: A is {a.title}, B is {b.title}")
+    if b is not None and b.has_entries and b.host.shape[0] and not abs(b.host).max() > 0:
+        raise InputError("B is zero, so that no number is an eigenvalue")
     if not hermitian:
         return a, b, Pencil(a.host, None if b is None else b.host)
     mass = None if b is None else hermitian_part("B", b.host)
@@ -79,7 +81,7 @@ def requested(
         raise InputError("which='BE' is for real symmetric matrices only; ask for 'LA' and 'SA' one after the other")
     number = Real if pencil.hermitian else Complex
     if sigma is not None:
-        if isinstance(sigma, bool) or not isinstance(sigma, number) or not abs(complex(sigma)) < float("inf"):
+        if isinstance(sigma, bool) or not isinstance(sigma, number) or not _finite(sigma):
             raise InputError(f"sigma must be a finite {'real ' * pencil.hermitian}number or None; got {sigma!r}")
         sigma = complex(sigma) if complex(sigma).imag else complex(sigma).real
     if v0 is not None and v0.shape != (n,):
@@ -95,6 +97,13 @@ def requested(
         if maxiter < 1:
             raise InputError(f"maxiter must be positive, got {maxiter}")
     return Request(k, str(which), sigma, v0, ncv, float(tol), maxiter)
+
+
+def _finite(x: Any) -> bool:
+    try:
+        return bool(abs(complex(x)) < float("inf"))
+    except OverflowError:  # of a Python integer
+        return False
 
 
 def _integer(name: str, x: object) -> int:
