@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import scipy.sparse.linalg as linalg
 
-from .._errors import ConvergenceError, SpectrumNotSeparatedError
+from .._errors import ConvergenceError, InputError, SpectrumNotSeparatedError
 from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, Supplied, probe
 
 _U = float(np.finfo(np.float64).eps) / 2
@@ -131,7 +131,7 @@ class Deflated:
 
     def require_separation(self, j: int) -> float:
         """The separation of w_j, refused where the selection cuts a cluster."""
-        separation, size = self.separation(j), self.pencil.size / self.pencil.mass_size
+        separation, size = self.separation(j), self.pencil.unit
         if not _U * (size + abs(self.w[j])) < _CUT * separation:
             raise SpectrumNotSeparatedError(
                 f"eigenvalue {j}, {_number(self.w[j])}, is one of a cluster that the selection cuts: another one that was not "
@@ -149,7 +149,7 @@ class Deflated:
     def _shift(self, j: int) -> complex:
         """w_j moved by sqrt(u) |A|: a factorisation at w_j itself would not exist."""
         w = float(self.w[j].real) if self._real(j) else complex(self.w[j])
-        step = float(_U**0.5 * (self.pencil.size / self.pencil.mass_size or 1.0))
+        step = float(_U**0.5 * (self.pencil.unit or 1.0))
         return w + step
 
     def _direct(self, j: int) -> Near | None:
@@ -171,8 +171,10 @@ class Deflated:
             try:
                 solver = self.pencil.factorise(shift)
             except SingularShiftError:
-                shift = shift + _U**0.5 * abs(shift)
-                solver = self.pencil.factorise(shift)
+                raise InputError(
+                    f"A - s B has no inverse at s = {_number(shift)}, beside the eigenvalue {_number(self.w[j])}: the pencil is "
+                    f"singular, and every number is an eigenvalue"
+                ) from None
         x = self.off_V(probe(self.pencil.n).astype(self._dtype(j)))
         for _ in range(3):
             x = x / np.linalg.norm(x)

@@ -13,9 +13,10 @@ from .pencil import Host, Pencil, ShiftSolver, SingularShiftError, StagnationErr
 WHICH = ("LM", "SM", "LR", "SR", "LI", "SI")
 WHICH_HERMITIAN = ("LM", "SM", "LA", "SA", "BE")
 _AS_GENERAL = {"LA": "LR", "SA": "SR"}
-_AT_EIGENVALUE = (
-    1e-2  # u |A| times the growth of a vector in (A - sigma B)^-1, where sigma is an eigenvalue to two digits
-)
+# u |A| times the growth of a vector in (A - sigma B)^-1, where sigma is an eigenvalue to two digits
+_AT_EIGENVALUE = 1e-2
+# of the largest 1/(w - sigma), what rounding makes of one that is 0
+_INFINITE = 1e-13
 
 
 class Request(NamedTuple):
@@ -94,6 +95,10 @@ def _general(pencil: Pencil, sigma: complex | None, inverse: Any, options: dict[
         options["which"] = _AS_GENERAL.get(options["which"], options["which"])
     w, V = linalg.eigs(operator, **options)
     if sigma is not None:
+        if pencil.B is not None and np.any(np.abs(w) <= _INFINITE * np.abs(w).max()):
+            raise InputError(
+                f"B is singular, and near sigma = {sigma} there are fewer than {options['k']} finite eigenvalues: ask for fewer"
+            )
         w = sigma + 1 / w
     return _rayleigh_ritz(pencil, V) if pencil.hermitian else (w, V)
 
@@ -129,7 +134,7 @@ def shift_solver(pencil: Pencil, sigma: complex) -> ShiftSolver:
             x = x / np.linalg.norm(x)
             x = solver.solve(pencil.mass(x))
         growth = float(np.linalg.norm(x))
-        unit = np.finfo(float).eps / 2 * (pencil.size / pencil.mass_size + abs(sigma))
+        unit = np.finfo(float).eps / 2 * (pencil.unit + abs(sigma))
         if not growth * unit < _AT_EIGENVALUE:
             raise InputError(message)
     return solver

@@ -14,7 +14,7 @@ import scipy.linalg
 import scipy.sparse as sparse
 import scipy.sparse.linalg as linalg
 
-from .._errors import InputError
+from .._errors import InputError, InputTypeError, NonFiniteError
 
 Host: TypeAlias = Any  # a NumPy array; SciPy's matrices and operators stand for it where only products are taken
 Solve: TypeAlias = Callable[..., Any]
@@ -85,7 +85,8 @@ class Supplied:
             raise InputError(
                 f"solve(shift, x, adjoint) must return a vector of the shape of x, {x.shape}; got {out.shape}"
             )
-        return out
+        real = np.isrealobj(x) and not isinstance(self.shift, complex)
+        return plain_product("what solve(shift, x, adjoint) returns", out, real=real)
 
     def solve(self, x: Host, /) -> Host:
         return self._solve(x, False)
@@ -102,6 +103,8 @@ class Iterative:
     shift: complex
 
     def _solve(self, x: Host, product: Callable[[Host], Host]) -> Host:
+        if not x.any():
+            return np.zeros_like(x)
         dtype = np.result_type(x.dtype, self.pencil.dtype, np.asarray(self.shift).dtype)
         operator = linalg.LinearOperator((len(x), len(x)), matvec=product, dtype=dtype)
         y, failed = linalg.gmres(operator, x, rtol=_INNER, restart=min(_RESTART, len(x)), maxiter=_CYCLES)
@@ -158,6 +161,11 @@ class Pencil:
     def mass_size(self) -> float:
         """About ||B||_2."""
         return 1.0 if self.B is None else _size(self.B)
+
+    @property
+    def unit(self) -> float:
+        """||A||/||B||, the size of an eigenvalue."""
+        return self.size / self.mass_size
 
     def mass(self, X: Host) -> Host:
         """B X."""
@@ -231,7 +239,7 @@ def _adjoint_product(A: Any, X: Host, hermitian: bool) -> Host:
     if isinstance(A, linalg.LinearOperator):
         try:
             return A.rmatmat(X) if X.ndim == 2 else A.rmatvec(X)
-        except (NotImplementedError, TypeError) as error:
+        except NotImplementedError as error:
             raise InputError(
                 "derivatives need products with the adjoint of the operator: give the LinearOperator an rmatvec (for a real "
                 "symmetric or Hermitian operator use eigsh, which needs none)"
@@ -253,6 +261,16 @@ def _size(A: Any) -> float:
             x = y
         return size
     return float(np.linalg.norm(A))
+
+
+def plain_product(what: str, y: Any, *, real: bool) -> Host:
+    """What a caller's function makes of a vector, if it is finite, and real where that is due."""
+    y = np.asarray(y)
+    if real and np.iscomplexobj(y):
+        raise InputTypeError(f"{what} must be real where the matrices and x are, got {y.dtype}")
+    if not np.isfinite(y).all():
+        raise NonFiniteError(f"{what} must be finite, but has an entry that is {y[~np.isfinite(y)][0]}")
+    return y
 
 
 def generic(n: int, m: int) -> Host:

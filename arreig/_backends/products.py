@@ -18,7 +18,6 @@ class LibraryOperator(Source):
     """Products of a library. Vectors go there as copies: a function may write on what it is given."""
 
     title = "a linear operator"
-    has_entries = False
 
     def __init__(self, name: str, A: Products) -> None:
         self._name, self._like, self._backend = name, A.like, backend_for(A.like)
@@ -72,9 +71,6 @@ class LibraryOperator(Source):
                 f"{self._name} must be linear, but {self._name}(x - y) differs from {self._name}(x) - {self._name}(y) by "
                 f"{departure:.6g}, of {size:.6g}: has it a bias, is it random, or computed in single precision?"
             )
-
-    def gradient(self, Y: Host, V: Host) -> Array:
-        raise NotImplementedError
 
     def array(self, x: Host) -> Array:
         return self._backend.from_host(super().array(x), self._like)

@@ -1,6 +1,7 @@
 """Matrices of which a few eigenpairs are wanted, as they come: on the host for SciPy, and their gradients in their own format."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from .._array_api import device, namespace
 from .._errors import InputError, InputTypeError, NonFiniteError, kind
 from .._types import Array, Products
 from . import backend_for
-from .pencil import Host, generic
+from .pencil import Host, generic, plain_product
 from .standard import warn_of_host
 
 _DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -19,12 +20,11 @@ ROOT = float(np.finfo(np.float64).eps / 2) ** 0.5
 _FORMATS = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")
 
 
-class Source(ABC):
+class Source:
     """A matrix as the caller has it. host: the same in double precision, for SciPy."""
 
     title: ClassVar[str]
     family: str = "NumPy and SciPy"  # matrices of one problem are of one
-    has_entries: ClassVar[bool] = True
     host: Any
     single: bool
     real: bool
@@ -36,17 +36,15 @@ class Source(ABC):
         precision_, kind_ = "single" if self.single else "double", "real" if self.real else "complex"
         return f"{self.title}, {precision_}, {kind_}, of shape {self.shape}"
 
-    @abstractmethod
-    def gradient(self, Y: Host, V: Host) -> Any:
-        """Y V^H in the format of the matrix."""
-
     def eigenpairs(self, request: Any, *, hermitian: bool, alone: bool) -> tuple[Host, Host] | None:
         """What the library computes by itself; alone: there is no B. None leaves it to ARPACK on the host."""
         return None
 
     def array(self, x: Host) -> Array:
         """A result in the library, on the device and in the precision of the matrix."""
-        return x.astype(np.result_type(np.complex64 if np.iscomplexobj(x) else np.float32)) if self.single else x.copy()
+        if not self.single:
+            return x.copy()
+        return x.astype(np.complex64 if np.iscomplexobj(x) else np.float32)
 
     def vector(self, name: str, x: Array) -> Host:
         """An array of the caller's, in double precision on the host."""
@@ -55,11 +53,18 @@ class Source(ABC):
         return double(name, x)
 
 
+class Stored(Source, ABC):
+    """A matrix whose entries are known, so that a gradient has the form of the matrix."""
+
+    @abstractmethod
+    def gradient(self, Y: Host, V: Host) -> Any:
+        """Y V^H in the format of the matrix."""
+
+
 class Operator(Source):
-    """SciPy's LinearOperator: products only, so that a gradient has no entries to be evaluated at."""
+    """SciPy's LinearOperator: products only."""
 
     title = "a LinearOperator"
-    has_entries = False
 
     def __init__(self, name: str, A: Any) -> None:
         if A.dtype is None:
@@ -67,14 +72,18 @@ class Operator(Source):
         _check_dtype(name, np.dtype(A.dtype))
         self.shape = A.shape
         self.single, self.real = precision(A.dtype)
-        dtype = np.float64 if self.real else np.complex128  # what SciPy calls it with
-        self.host = linalg.LinearOperator(A.shape, matvec=A.matvec, rmatvec=A.rmatvec, dtype=dtype)
+        matvec, rmatvec, matmat = (self._checked(name, product) for product in (A.matvec, A.rmatvec, A.matmat))
+        dtype = np.float64 if self.real else np.complex128
+        self.host = linalg.LinearOperator(A.shape, matvec=matvec, rmatvec=rmatvec, matmat=matmat, dtype=dtype)
 
-    def gradient(self, Y: Host, V: Host) -> Any:
-        raise NotImplementedError
+    def _checked(self, name: str, product: Callable[[Host], Host]) -> Callable[[Host], Host]:
+        def checked(x: Host) -> Host:
+            return plain_product(f"the product of {name} with a vector", product(x), real=self.real and np.isrealobj(x))
+
+        return checked
 
 
-class Sparse(Source):
+class Sparse(Stored):
     """SciPy's sparse arrays and matrices, of any format."""
 
     title = "a SciPy sparse array"
@@ -99,7 +108,7 @@ class Sparse(Source):
         return on_pattern(self._A, Y, V)
 
 
-class Dense(Source):
+class Dense(Stored):
     """An array of an array library."""
 
     title = "a dense array"

@@ -5,7 +5,7 @@ from typing import Any
 
 from .._array_api import adjoint
 from .._backends.pencil import Host
-from .._backends.sources import Source, source
+from .._backends.sources import Source, Stored, source
 from .._errors import InputError
 from .._types import Array, FactorPair
 
@@ -33,7 +33,7 @@ class GradientFactors(FactorPair):
             Of SciPy, torch or CuPy, as the factors are; only its pattern matters, and that it is complex if they are.
         """
         pattern, n = source("A", A), self.Y.shape[0]
-        if not pattern.has_entries or pattern.shape != (n, n):
+        if not isinstance(pattern, Stored) or pattern.shape != (n, n):
             raise InputError(f"A must have entries and shape {(n, n)}, got {pattern.title} of shape {pattern.shape}")
         return pattern.gradient(pattern.vector("Y", self.Y), pattern.vector("V", self.V))
 
@@ -48,6 +48,6 @@ class Gradient:
 
     def given(self, factors: bool) -> Any:
         """In the format of the matrix, or by its factors."""
-        if factors or not self.source.has_entries:
-            return GradientFactors(self.source.array(self.Y), self.source.array(self.V))
-        return self.source.gradient(self.Y, self.V)
+        if isinstance(self.source, Stored) and not factors:
+            return self.source.gradient(self.Y, self.V)
+        return GradientFactors(self.source.array(self.Y), self.source.array(self.V))

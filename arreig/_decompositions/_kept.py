@@ -81,6 +81,11 @@ class Kept:
                 columns.append(g[..., j] + conj(g[..., other]) if other < k else g[..., j])
         return xp.stack(columns, axis=-1)
 
+    def extended(self, gw: Array) -> Array:
+        """Cotangents (k,) of the caller's eigenvalues, and zero for those that were added."""
+        xp, added = namespace(gw), self.w.shape[0] - gw.shape[0]
+        return xp.concat([gw, xp.zeros(added, dtype=gw.dtype)])
+
     def unfold(self, dw: Array, dV: Array) -> tuple[Array, Array]:
         """Tangents of the caller's eigenpairs from those of the representatives among the kept."""
         if self.phase is None:

@@ -8,7 +8,7 @@ from typing import Any
 from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, largest, namespace, real, roundoff
 from .._backends.deflated import Deflated, Method
 from .._backends.pencil import Host, Pencil, ShiftSolver
-from .._backends.sources import Source, hermitian_part, source
+from .._backends.sources import Source, Stored, hermitian_part, source
 from .._degeneracy import Mask, Raise, numerically_equal, transitive_closure
 from .._errors import DefectiveMatrixError, InputError, InputTypeError, LostPrecisionError
 from .._gauge import Gauge
@@ -54,12 +54,7 @@ class PartialEigensystem:
     def kept(self) -> Kept:
         """The eigenpairs as the rule takes them."""
         pairs = self.pencil.real and not self.pencil.hermitian
-        return Kept.of(self.w, self.V, conjugate_pairs=pairs, size=self.unit, u=roundoff(self.V))
-
-    @property
-    def unit(self) -> float:
-        """|A|/|B|, the size of an eigenvalue."""
-        return self.pencil.size / (self.pencil.mass_size or 1.0)
+        return Kept.of(self.w, self.V, conjugate_pairs=pairs, size=self.pencil.unit, u=roundoff(self.V))
 
     @cached_property
     def BV(self) -> Host:
@@ -90,8 +85,8 @@ class PartialEigensystem:
     def pairs(self) -> Host:
         """Pairs (K, K) of numerically equal kept eigenvalues."""
         xp, V = namespace(self.V), self.kept.V
-        residual = column_norm(self.pencil.apply(self.kept.w, V)) / column_norm(V) / (self.pencil.mass_size or 1.0)
-        equal = numerically_equal(self.kept.w, self.kappa, xp.asarray(self.unit), largest(residual, -1)[0])
+        residual = column_norm(self.pencil.apply(self.kept.w, V)) / column_norm(V) / self.pencil.mass_size
+        equal = numerically_equal(self.kept.w, self.kappa, xp.asarray(self.pencil.unit), largest(residual, -1)[0])
         return transitive_closure(equal)
 
     @cached_property
@@ -133,26 +128,27 @@ class PartialEigensystem:
             self.pencil.require_adjoint()
         gV = self._cotangent("gV", gV, self.V)
         gw = self._cotangent("gw", gw, self.w)
-        gh = kept.fold(self.gauge.project_cotangent(self.V, gV))
+        gh, folded = kept.fold(self.gauge.project_cotangent(self.V, gV)), kept.fold(gw)
         cotangents = rules.cotangents(
             kept.fold(gV),
             gh,
-            kept.fold(gw),
+            folded,
             kept.w,
             kept.V,
+            told=kept.extended(gw),
             square=self.square,
             pairs=self.pairs,
             kappa=self.kappa,
-            size=xp.asarray(self.unit),
+            size=xp.asarray(self.pencil.unit),
             degeneracy=self.degeneracy,
         )
-        dependent = rules.gauge_dependent(gV, gw, self.V, size=xp.asarray(self.unit), gauge=self.gauge)
+        dependent = rules.gauge_dependent(gV, gw, self.V, size=xp.asarray(self.pencil.unit), gauge=self.gauge)
         Z = self.W_0 @ cotangents.gP
         if self.square is None:
             R = gh + self.pencil.apply_adjoint(kept.w, Z)
         else:  # zero where there is no gV: for eigenvalues of a Hermitian pencil no system is solved
             R = gh - self.BV @ (cotangents.N / self.square[:, None])
-        own = (column_norm(gh) > 0) | (kept.fold(gw) != 0)
+        own = (column_norm(gh) > 0) | (folded != 0)
         asked = own | xp.any(cotangents.gP != 0, axis=0)  # of a Hermitian pencil some share in others' cotangents
         active = [j for j in self._order(kept.active) if asked[j]]
         self._read(
@@ -193,8 +189,8 @@ class PartialEigensystem:
         scale = (self.pencil.size + self.pencil.mass_size * abs(w)) * column_norm(z)[0]
         left = z[:, 0] - self.deflated.solve_adjoint(j, r, float(scale))
         kappa = column_norm(left[:, None])[0] * column_norm(self.kept.V)[j] * self.pencil.mass_size
-        moved = roundoff(self.V) * float(kappa) * (self.unit + float(abs(w)))
-        if not moved < _DROWNED * min(separation, self.unit):
+        moved = roundoff(self.V) * float(kappa) * (self.pencil.unit + float(abs(w)))
+        if not moved < _DROWNED * min(separation, self.pencil.unit):
             raise LostPrecisionError(
                 f"eigenvalue {j}, w = {_reports.number(w)}, has the condition number {float(kappa):.1e}, so that rounding may "
                 f"move it by {moved:.1e}; others that were not asked for are {separation:.1e} away (|A| is about "
@@ -264,7 +260,7 @@ class PartialEigensystem:
             raise InputError(f"{name} must have shape {of.shape}, got {X.shape}")
         if of.real and not X.real:
             raise InputTypeError(f"{name} must be real, because what it is the tangent of is; got a complex one")
-        host = hermitian_part(name, X.host) if self.pencil.hermitian and not X.has_entries else X.host
+        host = hermitian_part(name, X.host) if self.pencil.hermitian and not isinstance(X, Stored) else X.host
         V = self.kept.V
         Y = host @ V
-        return (Y + Pencil(host).apply_adjoint(0.0, V)) / 2 if self.pencil.hermitian and X.has_entries else Y
+        return (Y + Pencil(host).apply_adjoint(0.0, V)) / 2 if self.pencil.hermitian and isinstance(X, Stored) else Y

@@ -16,7 +16,7 @@ from .._backends.krylov import (
     shift_solver,
 )
 from .._backends.pencil import Host, Pencil, ShiftSolver, SingularShiftError, Supplied
-from .._backends.sources import Source, hermitian_part, source
+from .._backends.sources import Source, Stored, hermitian_part, source
 from .._degeneracy import Mask, Raise
 from .._errors import DenseSolverWarning, EigensystemError, InputError, InputTypeError, kind, warn
 from .._gauge import Functional, Gauge
@@ -47,12 +47,12 @@ def admitted(A: Any, B: Any, hermitian: bool) -> tuple[Source, Source | None, Pe
             raise InputError(f"B must have the shape of A, {a.shape}; got {b.shape}")
         if b.family != a.family:
             raise InputTypeError(f"B must come from A's library: A is {a.title}, B is {b.title}")
-    if b is not None and b.has_entries and b.host.shape[0] and not abs(b.host).max() > 0:
+    if isinstance(b, Stored) and not abs(b.host).max() > 0:
         raise InputError("B is zero, so that no number is an eigenvalue")
     if not hermitian:
         return a, b, Pencil(a.host, None if b is None else b.host)
     mass = None if b is None else hermitian_part("B", b.host)
-    if b is not None and mass is not None and b.has_entries and not bool((real(mass.diagonal()) > 0).all()):
+    if isinstance(b, Stored) and mass is not None and not bool((real(mass.diagonal()) > 0).all()):
         raise indefinite("a diagonal entry that is not positive")
     return a, b, Pencil(hermitian_part("A", a.host), mass, hermitian=True)
 

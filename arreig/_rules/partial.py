@@ -45,7 +45,7 @@ from .._gauge import Gauge
 from .._types import Array
 from ._checks import coupled, loss_noise
 
-_LOST = 1e-2
+_LOST = 1e-2  # part of a gradient that rounding may reach
 
 
 class KeptCotangents(NamedTuple):
@@ -64,13 +64,17 @@ def cotangents(
     V: Array,
     /,
     *,
+    told: Array,
     square: Array | None,
     pairs: Array,
     kappa: Array,
     size: Array,
     degeneracy: Degeneracy,
 ) -> KeptCotangents:
-    """What the rule makes of cotangents within the kept pairs; square (k,) = r_j^2 for a Hermitian pencil."""
+    """What the rule makes of cotangents within the kept pairs; square (k,) = r_j^2 for a Hermitian pencil.
+
+    told (k,): what of gw tells eigenvalues apart. It is gw itself, but where that of a conjugate was added to it.
+    """
     N = adjoint(V) @ gh
     S = N if square is None else (N - adjoint(N) * square[:, None] / square[None, :]) / 2
     asked = column_norm(gV) > 0
@@ -79,7 +83,7 @@ def cotangents(
     return KeptCotangents(
         diagonal_matrix(gw) + conj(degeneracy.inverse_gaps(w, pairs)) * S,
         N,
-        degeneracy.refused_cotangents(pairs, asked, reached, varies(gw, w, kappa, size)),
+        degeneracy.refused_cotangents(pairs, asked, reached, varies(told, w, kappa, size)),
     )
 
 

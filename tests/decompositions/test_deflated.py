@@ -231,3 +231,17 @@ def test_single_precision() -> None:
         assert np.linalg.norm(g - expected) < 1e-5 * np.linalg.norm(expected)
         again = arreig.eigs_vjp(matrix, gV, eigensystem=tuple(res), factors=True).to_dense()
         assert np.linalg.norm(again - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+def test_a_pair_that_is_nearly_real() -> None:
+    """1 +- 1e-13 i are equal to rounding; of their sum there is a gradient, though one member is solved for in both's place."""
+    D = np.diag(np.arange(3.0, 23))
+    D[:2, :2] = [[1, 1e-13], [-1e-13, 1]]
+    A = similar(D)
+    w, V = np.linalg.eig(A)
+    near = [j for j in range(20) if abs(w[j] - 1) < 1e-6]
+    g = arreig.eigs_vjp(A, gw=np.ones(2), eigensystem=(w[near], V[:, near]), degeneracy="mask")
+    W = np.linalg.inv(V).conj().T
+    np.testing.assert_allclose(g, (W[:, near] @ V[:, near].conj().T).real, atol=1e-10)
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match="tell them apart"):
+        arreig.eigs_vjp(A, gw=np.array([1.0, 2.0]), eigensystem=(w[near], V[:, near]), degeneracy="mask")

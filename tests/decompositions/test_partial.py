@@ -106,8 +106,9 @@ CASES = [(*pencil, gauge) for pencil in PENCILS for gauge in GAUGES] + [(True, "
 
 @pytest.mark.parametrize(("hermitian", "mass", "gauge"), CASES, ids=lambda x: str(x)[:12])
 @pytest.mark.parametrize("complex_", [False, True])
-def test_oracles(hermitian: bool, mass: str, complex_: bool, gauge: Any) -> None:
-    problem = Problem(21, hermitian=hermitian, mass=mass, complex_=complex_, gauge=gauge, degeneracy="mask")
+@pytest.mark.parametrize("seed", [21, 3], ids=["shift", "no shift"])
+def test_oracles(hermitian: bool, mass: str, complex_: bool, gauge: Any, seed: int) -> None:
+    problem = Problem(seed, hermitian=hermitian, mass=mass, complex_=complex_, gauge=gauge, degeneracy="mask")
     res = w, V = problem.solve()
     gV, gw = problem.cotangents(res)
     if gauge == "phase-free":  # a loss that does not depend on phases
