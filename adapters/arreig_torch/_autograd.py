@@ -4,72 +4,15 @@ The rules are made of differentiable operations on w and V, which are outputs of
 of a backward, and the forward mode of either, is torch's own differentiation of the rule, which ends in `Decomposition` again.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch.autograd import Function, forward_ad
 
-from arreig import Functional
-from arreig._decompositions._general import GeneralEigensystem
-from arreig._decompositions._hermitian import HermitianEigensystem
+from arreig._decompositions._problem import Problem, System
 from arreig._decompositions._system import second_derivative
 
 from ._modes import Tensor, Tensors, full_precision
-
-System: TypeAlias = GeneralEigensystem | HermitianEigensystem
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Which decomposition, with which of arreig's options; vectors: whether V is for the user or only for derivatives."""
-
-    system: type[System]
-    gauge: Any = "canonical"  # of a Functional, only that it is one: its z is a tensor, which torch has to be shown
-    degeneracy: Any = "raise"
-    sort: Any = None
-    left: bool = False
-    check: bool = True
-    refine: Any = None
-    vectors: bool = True
-
-    def _options(self, z: Tensor | None) -> dict[str, Any]:
-        gauge = self.gauge if z is None else Functional(z)
-        options = {"gauge": gauge, "degeneracy": self.degeneracy, "check": self.check}
-        return options | ({"refine": self.refine} if self.system is GeneralEigensystem else {})
-
-    def decompose(self, A: Tensor, B: Tensor | None, z: Tensor | None) -> Tensors:
-        """w, V, for left W, and, if eigenvalues are separated, which pairs."""
-        options = self._options(z) | {"vectors": self.vectors}
-        system: System
-        if self.system is HermitianEigensystem:
-            system, flags = HermitianEigensystem.of(A, B, **options)
-        else:
-            system, flags = GeneralEigensystem.of(A, B, sort=self.sort, **options)
-        arrays: Tensors = (system.eigenvalues, system.V)
-        if isinstance(system, GeneralEigensystem):
-            arrays, flags = system.arrays(self.left, flags)
-        arrays = system.settle(arrays, flags)
-        return arrays if system.separated is None else (*arrays, system.separated)
-
-    def again(
-        self, A: Tensor, B: Tensor | None, z: Tensor | None, w: Tensor, V: Tensor, separated: Tensor | None
-    ) -> System:
-        """The eigensystem of an earlier call of `decompose`."""
-        return self.system.again(A, w, V, separated, B=B, **self._options(z))
-
-    def vjp(self, system: System, gw: Tensor | None, gV: Tensor | None, gW: Tensor | None) -> Tensors:
-        """gA and, with B, gB."""
-        g = system.vjp(gV, gw) if isinstance(system, HermitianEigensystem) else system.vjp(gV, gw, gW)
-        return (g,) if system.pencil is None else g
-
-    def jvp(self, system: System, dA: Tensor, dB: Tensor | None) -> Tensors:
-        """dw, dV and, for left, dW."""
-        if not self.vectors:
-            # dV is there for second derivatives alone: where it does not exist, it must not keep dw from existing.
-            silent = replace(system, options=replace(system.options, check=False, refine=0))
-            return system.eigenvalue_jvp(dA, dB), replace(self, vectors=True).jvp(silent, dA, dB)[1]
-        return system.jvp(dA, dB) if isinstance(system, HermitianEigensystem) else system.jvp(dA, dB, self.left)
 
 
 class Decomposition(Function):

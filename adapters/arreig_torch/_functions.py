@@ -2,32 +2,29 @@
 
 from typing import Literal, overload
 
-from arreig import Diagnosis, Functional, InputTypeError
+from arreig import Diagnosis, InputTypeError
 from arreig import diagnose as of_arrays
 from arreig._decompositions import _inputs
 from arreig._decompositions._general import GeneralEigensystem
 from arreig._decompositions._hermitian import HermitianEigensystem
+from arreig._decompositions._problem import Problem
 from arreig._degeneracy import DegeneracyOption
 from arreig._gauge import GaugeOption
 from arreig._types import EigPair, EigTriple, RefineOption, SortOption
 
-from ._autograd import Decomposition, Problem
+from ._autograd import Decomposition
 from ._modes import Tensor, Tensors, admit, eager, full_precision
 
 
 def _decompose(A: Tensor, B: Tensor | None, problem: Problem) -> Tensors:
     A = admit(A)
     B = None if B is None else _inputs.second(admit(B, "B"), A)
-    z = None
-    if isinstance(problem.gauge, Functional):
-        complex_vectors = problem.system is GeneralEigensystem or any(x.is_complex() for x in (A, B) if x is not None)
-        _inputs.gauge(problem.gauge, A, complex_vectors=complex_vectors)
-        z = problem.gauge.z
-        if _inputs.tracked(z):
-            raise InputTypeError(
-                "Functional(z) holds z constant, but this z is tracked for differentiation, and its gradient would be lost: "
-                "detach() it"
-            )
+    z = problem.functional(A, B)
+    if z is not None and _inputs.tracked(z):
+        raise InputTypeError(
+            "Functional(z) holds z constant, but this z is tracked for differentiation, and its gradient would be lost: "
+            "detach() it"
+        )
     with full_precision(A):
         out: Tensors = Decomposition.apply(A, B, z, problem)  # type: ignore[no-untyped-call]
     return out
