@@ -53,8 +53,12 @@ class Decomposition(Function):
         dA = torch.zeros_like(A) if dA is None else dA
         # torch runs this with forward mode off, so that an outer forward derivative of this one would silently be zero.
         with full_precision(V), forward_ad._set_fwd_grad_enabled(True):
-            system = ctx.problem.again(A, B, z, w, V, separated)
-            tangents = tuple(_guarded(x, system) for x in ctx.problem.jvp(system, dA, dB))
+            saved, problem = (A, B, z, w, V, separated), ctx.problem
+            system = problem.again(*saved)
+            moved = problem.jvp(system, dA, dB)
+            if not problem.vectors:
+                moved = (*moved, problem.silent.jvp(problem.silent.again(*saved), dA, dB)[1])
+            tangents = tuple(_guarded(x, system) for x in moved)
             return tangents if separated is None else (*tangents, None)
 
     @staticmethod
@@ -106,7 +110,6 @@ class _Once(Function):
 
 
 def _guarded(x: Tensor, system: System) -> Tensor:
-    options = system.options
-    pairs = options.degeneracy.refused_second_derivatives(system.pairs, system.w, system.sensitivity, system.size)
-    guarded: Tensor = _Once.apply(x, pairs, system.eigenvalues.detach(), options.check)  # type: ignore[no-untyped-call]
+    pairs, w = system.refused_twice, system.eigenvalues.detach()
+    guarded: Tensor = _Once.apply(x, pairs, w, system.options.check)  # type: ignore[no-untyped-call]
     return guarded

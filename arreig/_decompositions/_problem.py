@@ -4,10 +4,11 @@ Such a library asks for w and V, keeps them, and comes back with them for a deri
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from .._array_api import is_complex
 from .._gauge import Functional
+from .._split import Split
 from .._types import Array
 from . import _inputs
 from ._general import GeneralEigensystem
@@ -16,7 +17,7 @@ from ._hermitian import HermitianEigensystem
 System: TypeAlias = GeneralEigensystem | HermitianEigensystem
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Problem:
     """Which decomposition, with which options; vectors: whether V is for the user or only for derivatives.
 
@@ -31,6 +32,16 @@ class Problem:
     check: bool = True
     refine: Any = None
     vectors: bool = True
+
+    @property
+    def silent(self) -> Self:
+        """For dV where it is there for second derivatives alone: where it does not exist, it must not keep dw from existing."""
+        return replace(self, check=False, refine=0, vectors=True)
+
+    @property
+    def separates(self) -> bool:
+        """Whether eigenvalues may be separated, and the results tell which."""
+        return isinstance(_inputs.degeneracy(self.degeneracy), Split)
 
     def functional(self, A: Array, B: Array | None) -> Array | None:
         """The z of a `Functional`, checked, if that is the gauge."""
@@ -69,9 +80,7 @@ class Problem:
         return (g,) if system.pencil is None else g
 
     def jvp(self, system: System, dA: Array, dB: Array | None) -> tuple[Array, ...]:
-        """dw, dV and, for left, dW."""
+        """dw, dV and, for left, dW; where vectors are not the user's, dw."""
         if not self.vectors:
-            # dV is there for second derivatives alone: where it does not exist, it must not keep dw from existing.
-            silent = replace(system, options=replace(system.options, check=False, refine=0))
-            return system.eigenvalue_jvp(dA, dB), replace(self, vectors=True).jvp(silent, dA, dB)[1]
+            return (system.eigenvalue_jvp(dA, dB),)
         return system.jvp(dA, dB) if isinstance(system, HermitianEigensystem) else system.jvp(dA, dB, self.left)

@@ -141,6 +141,11 @@ class Eigensystem(ABC):
             return self.separated
         return transitive_closure(self._equal(self._own_residual)) & ~self.pairs
 
+    @property
+    def refused_twice(self) -> Array:
+        """Pairs (..., n, n) that keep a derivative from being differentiated again."""
+        return self.options.degeneracy.refused_second_derivatives(self.pairs, self.w, self.sensitivity, self.size)
+
     def residual(self, A: Array, pencil: Pencil | None = None) -> Array:
         """|A v - w v|/|v| of every eigenpair (..., n); with B |A v - w B v|/|v| relative to max(1, |w|/|A|)."""
         xp = namespace(A)

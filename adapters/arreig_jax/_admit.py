@@ -1,0 +1,32 @@
+"""What a function of this package takes."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arreig import ArreigError, InputTypeError
+from arreig._decompositions import _inputs
+
+from ._operation import Array, Tell
+
+Check: TypeAlias = bool | Callable[[ArreigError], Any]
+
+
+def admit(name: str, X: Any) -> Array:
+    """X as a matrix that can be decomposed, in its precision; as in JAX, of NumPy too."""
+    if not isinstance(X, jax.Array | np.ndarray):
+        raise InputTypeError(
+            f"{name} must be an array of JAX or NumPy, got {_inputs.kind(X)}; for arrays of other libraries use arreig"
+        )
+    X = jnp.asarray(X)
+    if jnp.issubdtype(X.dtype, jnp.integer):
+        X = X.astype(float)  # in the precision that JAX is set to
+    return _inputs.matrix(X, name)[0]
+
+
+def checks(check: Check) -> tuple[bool, Tell | None]:
+    """Whether to check, and what to tell an error that cannot be raised."""
+    return (True, check) if callable(check) else (_inputs.switch("check", check), None)

@@ -1,0 +1,199 @@
+"""JAX's side of arreig's operations: one primitive, whose parameter says which operation it is.
+
+A primitive of its own, and not `jax.custom_jvp`, for what that cannot do: to transpose a tangent map into arreig's own rule for
+cotangents, whose checks look at the cotangents and whose refinement is not linear to the last bit; to leave out what has no
+cotangent; and to be mapped by vmap as one batch, of which an eager call reads the checks. Tangent and cotangent maps are each
+other's transpose, so every composition of transformations has a rule.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from arreig import ArreigError
+
+Array: TypeAlias = jax.Array
+Arrays: TypeAlias = tuple[Array, ...]
+Shapes: TypeAlias = tuple[jax.ShapeDtypeStruct, ...]
+Tell: TypeAlias = Callable[[ArreigError], Any]
+Parts: TypeAlias = tuple[Any, ...]  # of arrays, or None
+
+
+class Operation(ABC):
+    """A function of tuples of arrays, some of which may be None.
+
+    tell: what is called with the error where one was found and, under a tracer, could not be raised.
+    """
+
+    tell: Tell | None = None
+
+    def __call__(self, *parts: Parts) -> Arrays:
+        """Results, differentiable."""
+        leaves, tree = jax.tree.flatten(parts)
+        return tuple(_operation.bind(*leaves, operation=self, tree=tree))
+
+    @abstractmethod
+    def compute(self, *parts: Parts) -> Arrays:
+        """Results, of arrays with values or of tracers of a compilation; of NumPy arrays too."""
+
+    @abstractmethod
+    def shapes(self, *parts: Parts) -> Shapes:
+        """Shapes and dtypes of the results."""
+
+    @abstractmethod
+    def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
+        """Results and their tangents; None for a tangent that vanishes."""
+
+    def transpose(self, cotangents: Parts, *parts: Parts) -> Parts:
+        """Cotangents of the last part."""
+        raise NotImplementedError(f"{type(self).__name__} is not linear")
+
+    def batch(self, size: int, *parts: Parts) -> tuple[Parts, ...]:
+        """Parts as they are computed with: mapped arrays, which come with the mapped axis in front, and others, `Unmapped`."""
+        return jax.tree.map(lambda x: x.expand(size) if isinstance(x, Unmapped) else x, parts, is_leaf=_is_unmapped)
+
+
+class Unmapped:
+    """An array that vmap does not map."""
+
+    def __init__(self, x: Array) -> None:
+        self.x = x
+
+    def expand(self, size: int) -> Array:
+        """The same for every member of the mapped axis."""
+        return jnp.broadcast_to(self.x, (size, *self.x.shape))
+
+
+def _is_unmapped(x: Any) -> bool:
+    return isinstance(x, Unmapped)
+
+
+class Linear(Operation):
+    """An operation of two parts, saved arrays and those in which it is linear.
+
+    It speaks arreig's language: a cotangent gX means dL = Re tr(gX^H dX), and `adjoint` is the adjoint in that inner product.
+    JAX's cotangents are the complex conjugates; here, and nowhere else, they are converted.
+    """
+
+    @property
+    @abstractmethod
+    def adjoint(self) -> "Linear":
+        """The adjoint, of the same saved arrays."""
+
+    def along(self, saved: Parts, tangents: Parts, moved: Parts) -> Arrays:
+        """Derivative of the results in the saved arrays, of which some have tangents."""
+        return _along(self, saved, tangents, moved)
+
+    def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
+        saved, moved = parts
+        out = self(saved, moved)
+        terms = []
+        if any(dx is not None for dx in tangents[1]):
+            terms.append(self(saved, tangents[1]))
+        if any(dx is not None for dx in tangents[0]):
+            terms.append(self.along(saved, tangents[0], moved))
+        return out, tuple(map(sum, zip(*terms, strict=True)))
+
+    def transpose(self, cotangents: Parts, *parts: Parts) -> Parts:
+        saved, moved = parts
+        back = self.adjoint(saved, tuple(None if g is None else jnp.conj(g) for g in cotangents))
+        return tuple(None if x is None else jnp.conj(g) for x, g in zip(moved, (*back, None), strict=False))
+
+
+@partial(jax.jit, static_argnums=0)
+def _along(operation: Linear, saved: Parts, tangents: Parts, moved: Parts) -> Arrays:
+    active = [i for i, dx in enumerate(tangents) if dx is not None]
+
+    def results(*some: Array) -> Arrays:
+        own = dict(zip(active, some, strict=True))
+        return operation.compute(tuple(own.get(i, x) for i, x in enumerate(saved)), moved)
+
+    return cast(Arrays, jax.jvp(results, [saved[i] for i in active], [tangents[i] for i in active])[1])
+
+
+def on_cpu(x: Array) -> bool:
+    """Whether x has values, in the host's memory."""
+    return not isinstance(x, jax.core.Tracer) and all(device.platform == "cpu" for device in x.devices())
+
+
+def _vanishing(x: Any) -> bool:
+    return isinstance(x, ad.Zero)
+
+
+def _abstract(*avals: Any, operation: Operation, tree: Any) -> list[Any]:
+    return [jax.core.ShapedArray(x.shape, x.dtype) for x in operation.shapes(*tree.unflatten(avals))]
+
+
+def _eager(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
+    if all(isinstance(x, np.ndarray) or on_cpu(x) for x in leaves):
+        # The same memory as NumPy's arrays: JAX would compile every operation for every shape before it runs it once.
+        leaves = tuple(map(np.asarray, leaves))
+        return tuple(map(jnp.asarray, operation.compute(*tree.unflatten(leaves))))
+    return operation.compute(*tree.unflatten(leaves))
+
+
+def _compiled(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
+    parts = tree.unflatten(leaves)
+    out = operation.compute(*parts)
+    if operation.tell is not None:
+        lost = [jnp.any(jnp.isnan(x)) for x in out if jnp.issubdtype(x.dtype, jnp.inexact)]
+        again = _Again(operation)
+        jax.lax.cond(jnp.any(jnp.stack(lost)), lambda: jax.debug.callback(again, *parts), lambda: None)
+    return out
+
+
+class _Again:
+    """What came out as NaN, computed again on the host, where the error is raised that says why."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+
+    def __call__(self, *parts: Parts) -> None:
+        assert self.operation.tell is not None
+        try:
+            self.operation.compute(*jax.tree.map(np.asarray, parts))
+        except ArreigError as error:
+            self.operation.tell(error)
+
+
+def _jvp(primals: Any, tangents: Any, *, operation: Operation, tree: Any) -> tuple[Any, Any]:
+    moved = tree.unflatten([None if _vanishing(dx) else dx for dx in tangents])
+    out, dout = operation.jvp(tree.unflatten(primals), moved)
+    return out, [ad.Zero.from_primal_value(x) if dx is None else dx for x, dx in zip(out, dout, strict=True)]
+
+
+def _transpose(cotangents: Any, *leaves: Any, operation: Operation, tree: Any) -> list[Any]:
+    unknown = [ad.is_undefined_primal(x) for x in leaves]
+    if all(map(_vanishing, cotangents)):
+        return [ad.Zero(x.aval) if there else None for x, there in zip(leaves, unknown, strict=True)]
+    parts = tree.unflatten(leaves)
+    own = operation.transpose(tuple(None if _vanishing(g) else g for g in cotangents), *parts)
+    out, _ = jax.tree.flatten((*(jax.tree.map(lambda _: False, part) for part in parts[:-1]), own))
+    return [g if there else None for g, there in zip(out, unknown, strict=True)]
+
+
+def _batched(leaves: Any, axes: Any, *, operation: Operation, tree: Any) -> tuple[Arrays, list[int]]:
+    sizes = {x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None}
+    (size,) = sizes
+    fronted = [
+        Unmapped(x) if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(leaves, axes, strict=True)
+    ]
+    out = operation(*operation.batch(size, *tree.unflatten(fronted)))
+    return out, [0] * len(out)
+
+
+_operation = Primitive("arreig")
+_operation.multiple_results = True
+_operation.def_impl(_eager)
+_operation.def_abstract_eval(_abstract)
+ad.primitive_jvps[_operation] = _jvp
+ad.primitive_transposes[_operation] = _transpose
+batching.primitive_batchers[_operation] = _batched
+mlir.register_lowering(_operation, mlir.lower_fun(_compiled, multiple_results=True))
