@@ -5,7 +5,6 @@ of second order. There it ends: a third derivative is refused.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
@@ -13,30 +12,15 @@ from torch.autograd import Function, forward_ad
 
 from arreig import ArreigError, InputTypeError
 from arreig._decompositions import _inputs
-from arreig._decompositions._function import MatrixFunction, ScalarFunction
+from arreig._decompositions._function import FunctionProblem, ScalarFunction
 from arreig._decompositions.roots import LOG, SQRT
 
 from ._modes import Tensor, Tensors, admit, eager, full_precision
 from ._subspace import to_front
 
 
-@dataclass(frozen=True, eq=False)
-class FunctionProblem:
-    """Which function of which kind of matrix; d2f is torch's derivative of df."""
-
-    f: ScalarFunction
-    df: ScalarFunction
-    hermitian: bool
-    check: bool
-
-    def decompose(self, A: Tensor) -> Tensors:
-        """F, w and V."""
-        function, flags = MatrixFunction.of(A, self.f, self.df, hermitian=self.hermitian, check=self.check)
-        return function.parts(flags)
-
-    def again(self, A: Tensor, w: Tensor, V: Tensor) -> MatrixFunction:
-        """The decomposition of an earlier call of `decompose`."""
-        return MatrixFunction.again(A, w, V, self.f, self.df, hermitian=self.hermitian, check=self.check)
+class Twice(FunctionProblem):
+    """With d2f, torch's derivative of df."""
 
     def d2f(self, z: Tensor) -> Tensor:
         """f''. Of a real loss torch's gradient in a complex z is the conjugate of the derivative."""
@@ -80,7 +64,7 @@ class Derivative(Function):
     """A, E, w, V -> L(A, E), or of its adjoint, for gA from gF."""
 
     @staticmethod
-    def forward(A: Tensor, E: Tensor, w: Tensor, V: Tensor, problem: FunctionProblem, starred: bool) -> Tensor:
+    def forward(A: Tensor, E: Tensor, w: Tensor, V: Tensor, problem: Twice, starred: bool) -> Tensor:
         function = problem.again(A, w, V)
         return function.frechet_adjoint(E) if starred else function.frechet(E)  # type: ignore[no-any-return]
 
@@ -126,7 +110,7 @@ class Value(Function):
     """A -> F, w, V."""
 
     @staticmethod
-    def forward(A: Tensor, problem: FunctionProblem) -> Tensors:
+    def forward(A: Tensor, problem: Twice) -> Tensors:
         return problem.decompose(A.detach())
 
     @staticmethod
@@ -156,15 +140,11 @@ class Value(Function):
         return dF, None, None
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], A: Tensor, problem: FunctionProblem
-    ) -> tuple[Tensors, tuple[int, ...]]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], A: Tensor, problem: Twice) -> tuple[Tensors, tuple[int, ...]]:
         return Value.apply(*to_front(info, in_dims, A), problem), (0, 0, 0)  # type: ignore[no-untyped-call]
 
 
-def _derivative(
-    A: Tensor, w: Tensor, V: Tensor, problem: FunctionProblem, *, starred: bool
-) -> Callable[[Tensor], Tensor]:
+def _derivative(A: Tensor, w: Tensor, V: Tensor, problem: Twice, *, starred: bool) -> Callable[[Tensor], Tensor]:
     def derivative(E: Tensor) -> Tensor:
         L: Tensor = Derivative.apply(A, E, w, V, problem, starred)  # type: ignore[no-untyped-call]
         return L
@@ -186,7 +166,7 @@ def _value(A: Tensor, f: ScalarFunction, df: ScalarFunction, hermitian: bool, ch
                 f"put it into A"
             )
     with full_precision(A):
-        out: Tensor = Value.apply(A, FunctionProblem(f, df, hermitian, check))[0]  # type: ignore[no-untyped-call]
+        out: Tensor = Value.apply(A, Twice(f, df, hermitian, check))[0]  # type: ignore[no-untyped-call]
     return out
 
 

@@ -5,41 +5,21 @@ derivative is made of the same, so that every order exists, and is computed only
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.autograd import Function, forward_ad
 
-from arreig._decompositions._subspace import Select, SpectralSubspace, Sylvester
+from arreig._decompositions._subspace import Select, Selection, Sylvester
 from arreig._decompositions.subspace import CountOrder
 
 from ._modes import Tensor, Tensors, admit, eager, full_precision
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """Which subspace, and whether its projector or its basis."""
-
-    select: Select
-    sort: CountOrder
-    check: bool
-    projector: bool
-
-    def decompose(self, A: Tensor) -> Tensors:
-        """P or Q, and the ordered Schur form."""
-        system, flags = SpectralSubspace.of(A, self.select, self.sort, self.check)
-        out: Tensor = system.P if self.projector else system.basis
-        return (*system.settle((out.clone(),), flags), system.T, system.U, system.count)
-
-    def again(self, A: Tensor, out: Tensor, T: Tensor, U: Tensor, count: Tensor) -> SpectralSubspace:
-        """The subspace of an earlier call of `decompose`."""
-        P, Q = (out, None) if self.projector else (None, out)
-        return SpectralSubspace(A, T, U, count, P, Q, self.check)
-
-    def mapped(self) -> "Selection":
-        """The same under vmap, which a function of the eigenvalues must not see."""
-        return replace(self, select=torch.func.vmap(self.select)) if callable(self.select) else self
+def _mapped(selection: Selection) -> Selection:
+    """The same under vmap, which a function of the eigenvalues must not see."""
+    return replace(selection, select=torch.func.vmap(selection.select)) if callable(selection.select) else selection
 
 
 def to_front(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> list[Tensor]:
@@ -116,9 +96,7 @@ class Subspace(Function):
         with full_precision(A):
             system = ctx.selection.again(A, out, *form)
             solve = _solve(A.to(out.dtype), out, *form)
-            if ctx.selection.projector:
-                return system.projector_vjp(g, solve=solve), None
-            return system.basis_vjp(g, None, solve=solve), None
+            return ctx.selection.vjp(system, g, solve), None
 
     @staticmethod
     def jvp(ctx: Any, dA: Tensor, _: None) -> tuple[Tensor | None, ...]:
@@ -127,13 +105,11 @@ class Subspace(Function):
         with full_precision(A), forward_ad._set_fwd_grad_enabled(True):
             system = ctx.selection.again(A, out, *form)
             solve = _solve(A.to(out.dtype), out, *form)
-            if ctx.selection.projector:
-                return system.projector_jvp(dA, solve=solve), None, None, None
-            return system.basis_jvp(dA, None, solve=solve), None, None, None
+            return ctx.selection.jvp(system, dA, solve), None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], A: Tensor, selection: Selection) -> tuple[Tensors, Any]:
-        out = Subspace.apply(*to_front(info, in_dims, A), selection.mapped())  # type: ignore[no-untyped-call]
+        out = Subspace.apply(*to_front(info, in_dims, A), _mapped(selection))  # type: ignore[no-untyped-call]
         return out, (0,) * len(out)
 
 

@@ -197,6 +197,25 @@ class MatrixFunction:
         return rules.second_divided_differences(self._differences, y, w, d2f), flags
 
 
+@dataclass(frozen=True)
+class FunctionProblem:
+    """Which function of which kind of matrix, as functions of arrays; for libraries that keep their own record of derivatives."""
+
+    f: ScalarFunction
+    df: ScalarFunction
+    hermitian: bool
+    check: bool
+
+    def decompose(self, A: Array) -> tuple[Array, Array, Array]:
+        """F, w and V."""
+        function, flags = MatrixFunction.of(A, self.f, self.df, hermitian=self.hermitian, check=self.check)
+        return function.parts(flags)
+
+    def again(self, A: Array, w: Array, V: Array) -> MatrixFunction:
+        """The decomposition of an earlier call of `decompose`."""
+        return MatrixFunction.again(A, w, V, self.f, self.df, hermitian=self.hermitian, check=self.check)
+
+
 def _decomposed(A: Array, check: object) -> tuple[GeneralEigensystem, list[Flag], Array]:
     A, backend = _inputs.matrix(A)
     _inputs.untracked("A", A)

@@ -18,6 +18,12 @@ from ._order import descending
 
 Select: TypeAlias = Callable[[Array], Array] | int
 
+_ADJOINTS: dict[str, Literal["off", "off*", "into", "into*"]] = {
+    "off": "off*",
+    "off*": "off",
+    "into": "into*",
+    "into*": "into",
+}
 _LOST = 1e-2  # u |A| |P|/sep at which a derivative keeps two digits
 
 
@@ -25,13 +31,20 @@ _LOST = 1e-2  # u |A| |P|/sep at which a derivative keeps two digits
 class Sylvester:
     """X = off(C), into(C) or into*(C) of `_rules.subspace`, and its derivatives, for what differentiates a derivative.
 
-    B stands for P, or for Q; solve(C, equation) for a solution that is differentiated further.
+    B stands for P, or for Q; solve(C, equation) for a solution that is differentiated further. off* is the adjoint map of off.
     """
 
-    name: Literal["off", "into", "into*"]
+    name: Literal["off", "off*", "into", "into*"]
+
+    @property
+    def adjoint(self) -> "Sylvester":
+        """The equation that the adjoint map solves."""
+        return Sylvester(_ADJOINTS[self.name])
 
     def solve(self, B: Array, C: Array, T: Array, U: Array, count: Array) -> Array:
         """X."""
+        if self.name == "off*":
+            return rules.off_adjoint(C, off=lambda C: Sylvester("off").solve(B, C, T, U, count))
         backend, result = backend_for(T), [(tuple(C.shape), T.dtype)]
         if self.name == "off":
             return backend.on_host(schur.off_diagonal, result, T, U, count, B, C)[0]
@@ -44,6 +57,9 @@ class Sylvester:
         own = partial(solve, equation=self)
         if self.name == "off":
             return rules.off_jvp(dA, dB, dC, B, C, X, off=own)
+        if self.name == "off*":
+            off = partial(solve, equation=self.adjoint)
+            return rules.off_adjoint_jvp(dA, dB, dC, B, C, X, off=off)
         if self.name == "into*":
             A, dA = adjoint(A), adjoint(dA)
         return rules.into_jvp(dA, dB, dC, A, B, C, X, into=own)
@@ -55,9 +71,8 @@ class Sylvester:
         if self.name == "off":
             return rules.off_vjp(gX, B, C, X, off=partial(solve, equation=self))
         starred = self.name == "into*"
-        other = Sylvester("into" if starred else "into*")
         gA, gQ, gC = rules.into_vjp(
-            gX, adjoint(A) if starred else A, B, C, X, adjoint_into=partial(solve, equation=other)
+            gX, adjoint(A) if starred else A, B, C, X, adjoint_into=partial(solve, equation=self.adjoint)
         )
         return adjoint(gA) if starred else gA, gQ, gC
 
@@ -120,10 +135,7 @@ class SpectralSubspace:
         if self.Q is not None:
             return self.Q
         if not backend_for(self.count).readable(self.count):
-            raise InputError(
-                "the number of selected eigenvalues is a shape, which a tracer (jax.jit, vmap) must know: select a count, or use "
-                "spectral_projector, whose shape does not depend on it"
-            )
+            raise unknown_count()
         xp = namespace(self.count)
         raise InputError(
             f"the matrices of the batch have between {int(xp.min(self.count))} and {int(xp.max(self.count))} selected "
@@ -212,6 +224,50 @@ class SpectralSubspace:
         if self.failed is not None:
             flags = [*flags, Flag(self.failed, 0, RuntimeError)]  # not reported: there is no check here
         return settle(results, flags, check=self.check) if flags else results
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which subspace, and whether its projector or its basis; its derivatives as functions of arrays.
+
+    For libraries that keep their own record of derivatives, as `_problem.Problem`.
+    """
+
+    select: Select
+    sort: Any
+    check: bool
+    projector: bool
+
+    def decompose(self, A: Array) -> tuple[Array, ...]:
+        """P or Q, and the ordered Schur form."""
+        system, flags = SpectralSubspace.of(A, self.select, self.sort, self.check)
+        out = namespace(A).asarray(system.P if self.projector else system.basis, copy=True)
+        return (*system.settle((out,), flags), system.T, system.U, system.count)
+
+    def count(self, n: int) -> int | None:
+        """How many of n eigenvalues are selected; None if a function of them says."""
+        return _count(self.select, self.sort, n)
+
+    def again(self, A: Array, out: Array, T: Array, U: Array, count: Array) -> SpectralSubspace:
+        """The subspace of an earlier call of `decompose`."""
+        P, Q = (out, None) if self.projector else (None, out)
+        return SpectralSubspace(A, T, U, count, P, Q, self.check)
+
+    def jvp(self, system: SpectralSubspace, dA: Array, solve: DifferentiableSolve) -> Array:
+        """dP or dQ."""
+        return system.projector_jvp(dA, solve=solve) if self.projector else system.basis_jvp(dA, None, solve=solve)
+
+    def vjp(self, system: SpectralSubspace, g: Array, solve: DifferentiableSolve) -> Array:
+        """gA."""
+        return system.projector_vjp(g, solve=solve) if self.projector else system.basis_vjp(g, None, solve=solve)
+
+
+def unknown_count() -> InputError:
+    """Of a basis whose shape would depend on numbers that a tracer does not have."""
+    return InputError(
+        "the number of selected eigenvalues is a shape, which a tracer (jax.jit, vmap) must know: select a count, or use "
+        "spectral_projector, whose shape does not depend on it"
+    )
 
 
 def _count(select: object, sort: object, n: int) -> int | None:

@@ -70,10 +70,20 @@ def off_jvp(dA: Array, dP: Array, dC: Array, P: Array, C: Array, X: Array, /, *,
     return off(right - _commutator(dA, X)) + M - P @ M - M @ P
 
 
+def off_adjoint(gX: Array, /, *, off: Solve) -> Array:
+    """gC = -off(gX^H)^H, the adjoint map."""
+    return -adjoint(off(adjoint(gX)))
+
+
+def off_adjoint_jvp(dA: Array, dP: Array, dC: Array, P: Array, C: Array, X: Array, /, *, off: Solve) -> Array:
+    """dX of X = -off(C^H)^H."""
+    return -adjoint(off_jvp(dA, dP, adjoint(dC), P, adjoint(C), -adjoint(X), off=off))
+
+
 def off_vjp(gX: Array, P: Array, C: Array, X: Array, /, *, off: Solve) -> tuple[Array, Array, Array]:
     """gA, gP and gC of X = off(C)."""
+    Y = off_adjoint(gX, off=off)
     P, C, X = adjoint(P), adjoint(C), adjoint(X)
-    Y = -adjoint(off(adjoint(gX)))
     D = gX - P @ gX - gX @ P
     gP = Y @ C + C @ Y - 2 * (Y @ P @ C + C @ P @ Y) + D @ X + X @ D
     return _commutator(X, Y), gP, Y
