@@ -1,6 +1,7 @@
 """What a function of this package takes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import jax
@@ -30,3 +31,16 @@ def admit(name: str, X: Any) -> Array:
 def checks(check: Check) -> tuple[bool, Tell | None]:
     """Whether to check, and what to tell an error that cannot be raised."""
     return (True, check) if callable(check) else (_inputs.switch("check", check), None)
+
+
+@dataclass(frozen=True)
+class OfJax:
+    """A caller's function of JAX's arrays, also for arrays of NumPy."""
+
+    function: Callable[[Any], Any]
+
+    def __call__(self, x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return self.function(x)
+        y = self.function(jnp.asarray(x))
+        return np.asarray(y) if isinstance(y, jax.Array) and not isinstance(y, jax.core.Tracer) else y

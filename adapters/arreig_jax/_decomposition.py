@@ -77,10 +77,10 @@ class _Derivative(Linear):
     def _system(self, saved: Parts) -> System:
         return self.problem.again(*saved)
 
-    def along(self, saved: Parts, tangents: Parts, moved: Parts) -> Arrays:
-        system = self._system(saved)
+    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+        system = self._system(parts[0])
         pairs, w = system.refused_twice, system.eigenvalues
-        out = super().along(saved, tangents, moved)
+        out = super().along(parts, tangents)
         return tuple(second_derivative(dx, pairs, w, check=self.problem.check) for dx in out)
 
     batch = _batch

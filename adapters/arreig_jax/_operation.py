@@ -59,6 +59,10 @@ class Operation(ABC):
         """Parts as they are computed with: mapped arrays, which come with the mapped axis in front, and others, `Unmapped`."""
         return jax.tree.map(lambda x: x.expand(size) if isinstance(x, Unmapped) else x, parts, is_leaf=_is_unmapped)
 
+    def mapped(self) -> "Operation":
+        """The operation on a batch with one more axis in front, where that makes a difference."""
+        return self
+
 
 class Unmapped:
     """An array that vmap does not map."""
@@ -87,19 +91,19 @@ class Linear(Operation):
     def adjoint(self) -> "Linear":
         """The adjoint, of the same saved arrays."""
 
-    def along(self, saved: Parts, tangents: Parts, moved: Parts) -> Arrays:
-        """Derivative of the results in the saved arrays, of which some have tangents."""
-        return _along(self, saved, tangents, moved)
+    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+        """Tangents of the results, where saved arrays have tangents.
+
+        By differentiating what computes them: of a cotangent that moves together with the eigenvectors, its tangent alone is none
+        that the checks should see.
+        """
+        return _along(self, parts, tangents)
 
     def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
-        saved, moved = parts
-        out = self(saved, moved)
-        terms = []
-        if any(dx is not None for dx in tangents[1]):
-            terms.append(self(saved, tangents[1]))
-        if any(dx is not None for dx in tangents[0]):
-            terms.append(self.along(saved, tangents[0], moved))
-        return out, tuple(map(sum, zip(*terms, strict=True)))
+        out = self(*parts)
+        if all(dx is None for dx in tangents[0]):
+            return out, self(parts[0], tangents[1])
+        return out, self.along(parts, tangents)
 
     def transpose(self, cotangents: Parts, *parts: Parts) -> Parts:
         saved, moved = parts
@@ -108,14 +112,16 @@ class Linear(Operation):
 
 
 @partial(jax.jit, static_argnums=0)
-def _along(operation: Linear, saved: Parts, tangents: Parts, moved: Parts) -> Arrays:
-    active = [i for i, dx in enumerate(tangents) if dx is not None]
+def _along(operation: Linear, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+    leaves, tree = jax.tree.flatten(parts)
+    moves = tree.flatten_up_to(tangents)
+    active = [i for i, dx in enumerate(moves) if dx is not None]
 
     def results(*some: Array) -> Arrays:
         own = dict(zip(active, some, strict=True))
-        return operation.compute(tuple(own.get(i, x) for i, x in enumerate(saved)), moved)
+        return operation.compute(*tree.unflatten([own.get(i, x) for i, x in enumerate(leaves)]))
 
-    return cast(Arrays, jax.jvp(results, [saved[i] for i in active], [tangents[i] for i in active])[1])
+    return cast(Arrays, jax.jvp(results, [leaves[i] for i in active], [moves[i] for i in active])[1])
 
 
 def on_cpu(x: Array) -> bool:
@@ -161,12 +167,19 @@ class _Again:
             self.operation.compute(*jax.tree.map(np.asarray, parts))
         except ArreigError as error:
             self.operation.tell(error)
+        else:
+            self.operation.tell(
+                ArreigError(
+                    "what came out as NaN under a tracer is a number without one: its dtype, for instance, may depend on numbers "
+                    "that a tracer does not have (a selection that parts a conjugate pair of a real matrix is complex)"
+                )
+            )
 
 
 def _jvp(primals: Any, tangents: Any, *, operation: Operation, tree: Any) -> tuple[Any, Any]:
     moved = tree.unflatten([None if _vanishing(dx) else dx for dx in tangents])
     out, dout = operation.jvp(tree.unflatten(primals), moved)
-    return out, [ad.Zero.from_primal_value(x) if dx is None else dx for x, dx in zip(out, dout, strict=True)]
+    return out, [ad.Zero(jax.typeof(x).to_tangent_aval()) if dx is None else dx for x, dx in zip(out, dout, strict=True)]
 
 
 def _transpose(cotangents: Any, *leaves: Any, operation: Operation, tree: Any) -> list[Any]:
@@ -185,7 +198,7 @@ def _batched(leaves: Any, axes: Any, *, operation: Operation, tree: Any) -> tupl
     fronted = [
         Unmapped(x) if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(leaves, axes, strict=True)
     ]
-    out = operation(*operation.batch(size, *tree.unflatten(fronted)))
+    out = operation.mapped()(*operation.batch(size, *tree.unflatten(fronted)))
     return out, [0] * len(out)
 
 

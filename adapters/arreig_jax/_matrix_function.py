@@ -1,0 +1,183 @@
+"""matrix_function for JAX, to second order.
+
+Its derivative L(A, E) and the adjoint of that are one operation, `Derivative`, whose own derivative in A has a rule of second
+order, `Second`. There it ends: a third derivative is refused.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+
+from arreig import ArreigError, InputTypeError
+from arreig._decompositions import _inputs
+from arreig._decompositions._function import FunctionProblem, MatrixFunction, ScalarFunction
+from arreig._decompositions.roots import LOG, SQRT
+
+from ._admit import Check, OfJax, admit, checks
+from ._operation import Array, Arrays, Linear, Operation, Parts, Shapes, Tell
+
+
+@dataclass(frozen=True)
+class _OfFunction:
+    problem: FunctionProblem
+    tell: Tell | None = None
+
+    def _again(self, saved: Parts) -> MatrixFunction:
+        return self.problem.again(*saved[:3])
+
+
+@dataclass(frozen=True)
+class Second(_OfFunction, Linear):
+    """A, w, V, E; dA -> how L(A, E), or starred its adjoint of E, changes; or, back, the adjoint of that."""
+
+    starred: bool = False
+    back: bool = False
+
+    @property
+    def adjoint(self) -> "Second":
+        return Second(self.problem, self.tell, self.starred, not self.back)
+
+    def compute(self, *parts: Parts) -> Arrays:
+        saved, (x,) = parts
+        function, E = self._again(saved), saved[3]
+        rule = function.second_vjp if self.back else function.second_jvp
+        return (rule(x, E, self._d2f, starred=self.starred),)
+
+    def _d2f(self, z: Array) -> Array:
+        return OfJax(lambda z: jax.jvp(self.problem.df, (z,), (jnp.ones_like(z),))[1])(z)
+
+    def shapes(self, *parts: Parts) -> Shapes:
+        (A, _, _, E), _ = parts
+        return (A,) if self.back else (E,)
+
+    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> NoReturn:
+        raise ArreigError("matrix_function has first and second derivatives, and this would be a third one")
+
+
+@dataclass(frozen=True)
+class Derivative(_OfFunction, Linear):
+    """A, w, V; E -> L(A, E), or starred its adjoint, for gA from gF."""
+
+    starred: bool = False
+
+    @property
+    def adjoint(self) -> "Derivative":
+        return Derivative(self.problem, self.tell, not self.starred)
+
+    def compute(self, *parts: Parts) -> Arrays:
+        saved, (E,) = parts
+        function = self._again(saved)
+        return (function.frechet_adjoint(E) if self.starred else function.frechet(E),)
+
+    def shapes(self, *parts: Parts) -> Shapes:
+        return (parts[1][0],)
+
+    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+        (saved, E), ((dA, *_), dE) = parts, tangents
+        (dL,) = Second(self.problem, self.tell, self.starred)((*saved, *E), (dA,))
+        return (dL,) if dE[0] is None else (dL + self(saved, dE)[0],)
+
+
+@dataclass(frozen=True)
+class _Rule(_OfFunction, Linear):
+    def _inner(self, saved: Parts, starred: bool) -> Any:
+        return lambda E: Derivative(self.problem, self.tell, starred)(saved, (E,))[0]
+
+
+@dataclass(frozen=True)
+class FunctionTangent(_Rule):
+    """dA -> dF."""
+
+    @property
+    def adjoint(self) -> "FunctionCotangent":
+        return FunctionCotangent(self.problem, self.tell)
+
+    def compute(self, *parts: Parts) -> Arrays:
+        saved, (dA,) = parts
+        return (self._again(saved).jvp(dA, [], linear_map=self._inner(saved, False)),)
+
+    def shapes(self, *parts: Parts) -> Shapes:
+        (_, _, V), _ = parts
+        return (_value(self.problem, V),)
+
+
+@dataclass(frozen=True)
+class FunctionCotangent(_Rule):
+    """gF -> gA."""
+
+    @property
+    def adjoint(self) -> "FunctionTangent":
+        return FunctionTangent(self.problem, self.tell)
+
+    def compute(self, *parts: Parts) -> Arrays:
+        saved, (gF,) = parts
+        return (self._again(saved).vjp(gF, [], adjoint_map=self._inner(saved, True)),)
+
+    def shapes(self, *parts: Parts) -> Shapes:
+        return (parts[0][0],)
+
+
+@dataclass(frozen=True)
+class Value(_OfFunction, Operation):
+    """A -> F, w, V."""
+
+    def compute(self, *parts: Parts) -> Arrays:
+        return self.problem.decompose(*parts[0])
+
+    def shapes(self, *parts: Parts) -> Shapes:
+        ((A,),) = parts
+        w = jax.ShapeDtypeStruct(A.shape[:-1], jnp.finfo(A.dtype).dtype)
+        V = A
+        if not self.problem.hermitian:
+            w, V = (jax.ShapeDtypeStruct(x.shape, jnp.result_type(x.dtype, jnp.complex64)) for x in (w, V))
+        return _value(self.problem, V), w, V
+
+    def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
+        out = self(*parts)
+        _, w, V = out
+        return out, (*FunctionTangent(self.problem, self.tell)((*parts[0], w, V), *tangents), None, None)
+
+
+def _value(problem: FunctionProblem, V: Any) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of f(A), which is complex if f is."""
+    w = jax.ShapeDtypeStruct(V.shape[:-1], jnp.finfo(V.dtype).dtype if problem.hermitian else V.dtype)
+    values = (jax.eval_shape(function, w).dtype for function in (problem.f, problem.df))
+    return jax.ShapeDtypeStruct(V.shape, jnp.result_type(V.dtype, *values))
+
+
+def _constant(name: str, function: Any, A: Array, hermitian: bool) -> OfJax:
+    """A caller's function, if it contains nothing that JAX traces."""
+    if callable(function):
+        dtype = jnp.finfo(A.dtype).dtype if hermitian else jnp.result_type(A.dtype, jnp.complex64)
+        with jax.ensure_compile_time_eval():
+            y = function(jnp.ones(1, dtype=dtype))
+        if isinstance(y, jax.core.Tracer):
+            raise InputTypeError(
+                f"{name} contains an array that JAX traces, and its derivative would be lost: make it a constant, or put it into A"
+            )
+        return OfJax(function)
+    return function  # refused where it is called
+
+
+def _apply(A: Any, f: Any, df: Any, hermitian: Any, check: Check) -> Array:
+    A = admit("A", A)
+    check, tell = checks(check)
+    return Value(FunctionProblem(f, df, _inputs.switch("hermitian", hermitian), check), tell)((A,))[0]
+
+
+def matrix_function(
+    A: Array, f: ScalarFunction, df: ScalarFunction, /, *, hermitian: bool = False, check: Check = True
+) -> Array:
+    hermitian, X = _inputs.switch("hermitian", hermitian), admit("A", A)
+    f, df = (_constant(name, function, X, hermitian) for name, function in (("f", f), ("df", df)))
+    return _apply(X, f, df, hermitian, check)
+
+
+def sqrtm(A: Array, /, *, hermitian: bool = False, check: Check = True) -> Array:
+    return _apply(A, *SQRT, hermitian, check)
+
+
+def logm(A: Array, /, *, hermitian: bool = False, check: Check = True) -> Array:
+    return _apply(A, *LOG, hermitian, check)
