@@ -16,7 +16,7 @@ import arreig_torch
 from arreig.testing import matching
 from benchmarks.exact import POLE, Complexes, Floats
 
-jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+jax.config.update("jax_enable_x64", True)
 
 Decompose = Callable[[torch.Tensor], Any]
 Loss = Callable[[Any, Any, Any, Any], Any]  # of (xp, w, V, C)

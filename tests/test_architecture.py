@@ -36,6 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "testing": {"_array_api", "_types"},
     "__init__": {"_decompositions", "_degeneracy", "_diagnosis", "_errors", "_gauge", "_perturb", "_split"},
     # what decides and what computes is behind the decompositions: an adapter takes no rule and no backend by itself
+    "arreig_jax": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_jax", *arreig.__all__},
     "arreig_torch": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_torch", *arreig.__all__},
 }
 # library: the layers that may import it
@@ -43,10 +44,10 @@ LIBRARIES = {
     "array_api_compat": {"_array_api", "_backends", "testing"},
     "cupy": {"_backends"},
     "cupyx": {"_backends"},
-    "jax": {"_backends"},
+    "jax": {"_backends", "arreig_jax"},
     "matplotlib": {"_diagnosis"},
-    "numpy": {"__main__", "_backends", "testing"},
-    "scipy": {"__main__", "_backends"},
+    "numpy": {"__main__", "_backends", "arreig_jax", "testing"},
+    "scipy": {"__main__", "_backends", "arreig_jax"},
     "torch": {"_backends", "arreig_torch"},
 }
 

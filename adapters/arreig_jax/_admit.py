@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,22 @@ def admit(name: str, X: Any) -> Array:
         raise InputTypeError(
             f"{name} must be an array of JAX or NumPy, got {_inputs.kind(X)}; for arrays of other libraries use arreig"
         )
-    X = jnp.asarray(X)
-    if jnp.issubdtype(X.dtype, jnp.integer):
-        X = X.astype(float)  # in the precision that JAX is set to
-    return _inputs.matrix(X, name)[0]
+    X, _ = _inputs.matrix(inexact(jnp.asarray(X)), name)
+    return cast(Array, X)
+
+
+def inexact(X: Array) -> Array:
+    """X; of integers in the precision that JAX is set to."""
+    return X.astype(float) if jnp.issubdtype(X.dtype, jnp.integer) else X
+
+
+def refuse_tracked_z(dz: Array | None) -> None:
+    """Refuse the tangent of a `Functional`'s z."""
+    if dz is not None:
+        raise InputTypeError(
+            "Functional(z) holds z constant, but this z is tracked for differentiation, and its gradient would be lost: pass "
+            "jax.lax.stop_gradient(z)"
+        )
 
 
 def checks(check: Check) -> tuple[bool, Tell | None]:

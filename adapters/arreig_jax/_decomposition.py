@@ -1,17 +1,17 @@
 """A dense decomposition, and its tangent and cotangent maps, as operations of JAX."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from arreig import InputTypeError
 from arreig._decompositions._hermitian import HermitianEigensystem
 from arreig._decompositions._problem import Problem, System
 from arreig._decompositions._system import second_derivative
 
-from ._operation import Array, Arrays, Linear, Operation, Parts, Shapes, Tell, Unmapped
+from ._admit import refuse_tracked_z
+from ._operation import Arrays, Linear, Operation, Parts, Shapes, Tell, Unmapped
 
 _Z = 2  # where the z of `Functional` stands, which may have fewer axes than the batch
 
@@ -42,7 +42,7 @@ class Decomposition(Operation):
     def shapes(self, *parts: Parts) -> Shapes:
         ((A, B, _),) = parts
         vectors = jnp.result_type(A.dtype, *(() if B is None else (B.dtype,)))
-        values = jnp.finfo(vectors).dtype
+        values = np.finfo(vectors).dtype
         if self.problem.system is not HermitianEigensystem:
             vectors = values = jnp.result_type(vectors, jnp.complex64)
         out = [jax.ShapeDtypeStruct(A.shape[:-1], values)]
@@ -53,11 +53,7 @@ class Decomposition(Operation):
 
     def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
         ((A, B, z),), ((dA, dB, dz),) = parts, tangents
-        if dz is not None:
-            raise InputTypeError(
-                "Functional(z) holds z constant, but this z is tracked for differentiation, and its gradient would be lost: pass "
-                "jax.lax.stop_gradient(z)"
-            )
+        refuse_tracked_z(dz)
         out = self((A, B, z))
         saved = (A, B, z, *out[:2], out[-1] if self.problem.separates else None)
         if self.problem.vectors:

@@ -5,10 +5,11 @@ order, `Second`. There it ends: a third derivative is refused.
 """
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from arreig import ArreigError, InputTypeError
 from arreig._decompositions import _inputs
@@ -46,7 +47,7 @@ class Second(_OfFunction, Linear):
         return (rule(x, E, self._d2f, starred=self.starred),)
 
     def _d2f(self, z: Array) -> Array:
-        return OfJax(lambda z: jax.jvp(self.problem.df, (z,), (jnp.ones_like(z),))[1])(z)
+        return cast(Array, OfJax(lambda z: jax.jvp(self.problem.df, (z,), (jnp.ones_like(z),))[1])(z))
 
     def shapes(self, *parts: Parts) -> Shapes:
         (A, _, _, E), _ = parts
@@ -128,7 +129,7 @@ class Value(_OfFunction, Operation):
 
     def shapes(self, *parts: Parts) -> Shapes:
         ((A,),) = parts
-        w = jax.ShapeDtypeStruct(A.shape[:-1], jnp.finfo(A.dtype).dtype)
+        w = jax.ShapeDtypeStruct(A.shape[:-1], np.finfo(A.dtype).dtype)
         V = A
         if not self.problem.hermitian:
             w, V = (jax.ShapeDtypeStruct(x.shape, jnp.result_type(x.dtype, jnp.complex64)) for x in (w, V))
@@ -142,20 +143,21 @@ class Value(_OfFunction, Operation):
 
 def _value(problem: FunctionProblem, V: Any) -> jax.ShapeDtypeStruct:
     """Shape and dtype of f(A), which is complex if f is."""
-    w = jax.ShapeDtypeStruct(V.shape[:-1], jnp.finfo(V.dtype).dtype if problem.hermitian else V.dtype)
+    w = jax.ShapeDtypeStruct(V.shape[:-1], np.finfo(V.dtype).dtype if problem.hermitian else V.dtype)
     values = (jax.eval_shape(function, w).dtype for function in (problem.f, problem.df))
     return jax.ShapeDtypeStruct(V.shape, jnp.result_type(V.dtype, *values))
 
 
-def _constant(name: str, function: Any, A: Array, hermitian: bool) -> OfJax:
+def _constant(name: str, function: Any, A: Array, hermitian: bool) -> Any:
     """A caller's function, if it contains nothing that JAX traces."""
     if callable(function):
-        dtype = jnp.finfo(A.dtype).dtype if hermitian else jnp.result_type(A.dtype, jnp.complex64)
+        dtype = np.finfo(A.dtype).dtype if hermitian else jnp.result_type(A.dtype, jnp.complex64)
         with jax.ensure_compile_time_eval():
             y = function(jnp.ones(1, dtype=dtype))
         if isinstance(y, jax.core.Tracer):
             raise InputTypeError(
-                f"{name} contains an array that JAX traces, and its derivative would be lost: make it a constant, or put it into A"
+                f"{name} contains an array that JAX traces, and its derivative would be lost: make it a constant, or put it into "
+                f"A"
             )
         return OfJax(function)
     return function  # refused where it is called
@@ -170,14 +172,101 @@ def _apply(A: Any, f: Any, df: Any, hermitian: Any, check: Check) -> Array:
 def matrix_function(
     A: Array, f: ScalarFunction, df: ScalarFunction, /, *, hermitian: bool = False, check: Check = True
 ) -> Array:
+    """A function of a matrix, ``f(A) = V diag(f(w)) V^-1``, for JAX to differentiate twice.
+
+    Parameters
+    ----------
+    A : Array, shape (..., n, n)
+        As for `arreig_jax.eig`, diagonalisable; repeated eigenvalues are welcome.
+    f, df : callable
+        The function and its derivative, elementwise, of JAX's arrays, as for `arreig.matrix_function`. A second derivative
+        differentiates df by JAX. They must not contain arrays that JAX traces, whose derivatives would be lost.
+    hermitian : bool
+        As for `arreig.matrix_function`.
+    check : bool or callable
+        As for `arreig_jax.eig`.
+
+    Returns
+    -------
+    Array, shape (..., n, n)
+        As `arreig.matrix_function`: complex, unless ``hermitian=True`` and f is real.
+
+    Raises
+    ------
+    InputError, NonFiniteError, DefectiveMatrixError, LostPrecisionError
+        As for `arreig.matrix_function` and its derivatives; NaN under `jax.jit`, as for `arreig_jax.eig`.
+    ArreigError
+        A third derivative.
+
+    Notes
+    -----
+    A second derivative takes n^3 numbers of memory for each matrix.
+
+    Examples
+    --------
+    The square root at the identity, of which JAX's gradient through eigenvectors is NaN:
+
+    >>> import jax, jax.numpy as jnp, arreig_jax
+    >>> def loss(A):
+    ...     return arreig_jax.matrix_function(A, jnp.sqrt, lambda w: 0.5 / jnp.sqrt(w), hermitian=True)[0, 1]
+    >>> print(jax.grad(loss)(jnp.eye(2)))
+    [[0.   0.25]
+     [0.25 0.  ]]
+    """
     hermitian, X = _inputs.switch("hermitian", hermitian), admit("A", A)
     f, df = (_constant(name, function, X, hermitian) for name, function in (("f", f), ("df", df)))
     return _apply(X, f, df, hermitian, check)
 
 
 def sqrtm(A: Array, /, *, hermitian: bool = False, check: Check = True) -> Array:
+    """Principal square root of a matrix, for JAX to differentiate twice, also at repeated eigenvalues.
+
+    Parameters
+    ----------
+    A : Array, shape (..., n, n)
+        As for `arreig_jax.matrix_function`.
+    hermitian : bool
+        As for `arreig.sqrtm`.
+    check : bool or callable
+        As for `arreig_jax.eig`.
+
+    Returns
+    -------
+    Array, shape (..., n, n)
+        As `arreig.sqrtm`.
+
+    Raises
+    ------
+    InputError, NonFiniteError, DefectiveMatrixError, LostPrecisionError
+        As for `arreig.sqrtm` and its derivatives; NaN under `jax.jit`, as for `arreig_jax.eig`.
+    ArreigError
+        A third derivative.
+    """
     return _apply(A, *SQRT, hermitian, check)
 
 
 def logm(A: Array, /, *, hermitian: bool = False, check: Check = True) -> Array:
+    """Principal logarithm of a matrix, for JAX to differentiate twice, also at repeated eigenvalues.
+
+    Parameters
+    ----------
+    A : Array, shape (..., n, n)
+        As for `arreig_jax.matrix_function`.
+    hermitian : bool
+        As for `arreig.logm`.
+    check : bool or callable
+        As for `arreig_jax.eig`.
+
+    Returns
+    -------
+    Array, shape (..., n, n)
+        As `arreig.logm`.
+
+    Raises
+    ------
+    InputError, NonFiniteError, DefectiveMatrixError, LostPrecisionError
+        As for `arreig.logm` and its derivatives; NaN under `jax.jit`, as for `arreig_jax.eig`.
+    ArreigError
+        A third derivative.
+    """
     return _apply(A, *LOG, hermitian, check)

@@ -43,6 +43,15 @@ class Operation(ABC):
     def compute(self, *parts: Parts) -> Arrays:
         """Results, of arrays with values or of tracers of a compilation; of NumPy arrays too."""
 
+    def compiled(self, *parts: Parts) -> Arrays:
+        """Results of tracers of a compilation."""
+        out = self.compute(*parts)
+        if self.tell is not None:
+            lost = [jnp.any(jnp.isnan(x)) for x in out if jnp.issubdtype(x.dtype, jnp.inexact)]
+            again = _Again(self)
+            jax.lax.cond(jnp.any(jnp.stack(lost)), lambda: jax.debug.callback(again, *parts), lambda: None)
+        return out
+
     @abstractmethod
     def shapes(self, *parts: Parts) -> Shapes:
         """Shapes and dtypes of the results."""
@@ -57,7 +66,10 @@ class Operation(ABC):
 
     def batch(self, size: int, *parts: Parts) -> tuple[Parts, ...]:
         """Parts as they are computed with: mapped arrays, which come with the mapped axis in front, and others, `Unmapped`."""
-        return jax.tree.map(lambda x: x.expand(size) if isinstance(x, Unmapped) else x, parts, is_leaf=_is_unmapped)
+        expanded: tuple[Parts, ...] = jax.tree.map(
+            lambda x: x.expand(size) if isinstance(x, Unmapped) else x, parts, is_leaf=_is_unmapped
+        )
+        return expanded
 
     def mapped(self) -> "Operation":
         """The operation on a batch with one more axis in front, where that makes a difference."""
@@ -97,7 +109,7 @@ class Linear(Operation):
         By differentiating what computes them: of a cotangent that moves together with the eigenvectors, its tangent alone is none
         that the checks should see.
         """
-        return _along(self, parts, tangents)
+        return cast(Arrays, _along(self, parts, tangents))
 
     def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
         out = self(*parts)
@@ -108,11 +120,13 @@ class Linear(Operation):
     def transpose(self, cotangents: Parts, *parts: Parts) -> Parts:
         saved, moved = parts
         back = self.adjoint(saved, tuple(None if g is None else jnp.conj(g) for g in cotangents))
-        return tuple(None if x is None else jnp.conj(g) for x, g in zip(moved, (*back, None), strict=False))
+        return tuple(None if x is None else jnp.conj(g) for x, g in zip(moved, back, strict=False))
 
 
 @partial(jax.jit, static_argnums=0)
 def _along(operation: Linear, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+    leaves: list[Any]
+    tree: Any
     leaves, tree = jax.tree.flatten(parts)
     moves = tree.flatten_up_to(tangents)
     active = [i for i, dx in enumerate(moves) if dx is not None]
@@ -140,19 +154,13 @@ def _abstract(*avals: Any, operation: Operation, tree: Any) -> list[Any]:
 def _eager(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
     if all(isinstance(x, np.ndarray) or on_cpu(x) for x in leaves):
         # The same memory as NumPy's arrays: JAX would compile every operation for every shape before it runs it once.
-        leaves = tuple(map(np.asarray, leaves))
-        return tuple(map(jnp.asarray, operation.compute(*tree.unflatten(leaves))))
+        parts = tree.unflatten([np.asarray(x) for x in leaves])
+        return tuple(jnp.asarray(x) for x in operation.compute(*parts))
     return operation.compute(*tree.unflatten(leaves))
 
 
 def _compiled(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
-    parts = tree.unflatten(leaves)
-    out = operation.compute(*parts)
-    if operation.tell is not None:
-        lost = [jnp.any(jnp.isnan(x)) for x in out if jnp.issubdtype(x.dtype, jnp.inexact)]
-        again = _Again(operation)
-        jax.lax.cond(jnp.any(jnp.stack(lost)), lambda: jax.debug.callback(again, *parts), lambda: None)
-    return out
+    return operation.compiled(*tree.unflatten(leaves))
 
 
 class _Again:
@@ -179,7 +187,9 @@ class _Again:
 def _jvp(primals: Any, tangents: Any, *, operation: Operation, tree: Any) -> tuple[Any, Any]:
     moved = tree.unflatten([None if _vanishing(dx) else dx for dx in tangents])
     out, dout = operation.jvp(tree.unflatten(primals), moved)
-    return out, [ad.Zero(jax.typeof(x).to_tangent_aval()) if dx is None else dx for x, dx in zip(out, dout, strict=True)]
+    return out, [
+        ad.Zero(jax.typeof(x).to_tangent_aval()) if dx is None else dx for x, dx in zip(out, dout, strict=True)
+    ]
 
 
 def _transpose(cotangents: Any, *leaves: Any, operation: Operation, tree: Any) -> list[Any]:
@@ -195,9 +205,7 @@ def _transpose(cotangents: Any, *leaves: Any, operation: Operation, tree: Any) -
 def _batched(leaves: Any, axes: Any, *, operation: Operation, tree: Any) -> tuple[Arrays, list[int]]:
     sizes = {x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None}
     (size,) = sizes
-    fronted = [
-        Unmapped(x) if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(leaves, axes, strict=True)
-    ]
+    fronted = [Unmapped(x) if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(leaves, axes, strict=True)]
     out = operation.mapped()(*operation.batch(size, *tree.unflatten(fronted)))
     return out, [0] * len(out)
 

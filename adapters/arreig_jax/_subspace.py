@@ -37,9 +37,9 @@ class Solution(Linear):
     def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
         (saved, (C,)), ((dA, dB, *_), (dC,)) = parts, tangents
         A, B, *_ = saved
-        moves = (jnp.zeros_like(x) if dx is None else dx for x, dx in ((A, dA), (B, dB), (C, dC)))
+        dA, dB, dC = (jnp.zeros_like(x) if dx is None else dx for x, dx in ((A, dA), (B, dB), (C, dC)))
         (X,) = self(*parts)
-        return (self.equation.jvp(*moves, A, B, C, X, _Solve(saved)),)
+        return (self.equation.jvp(dA, dB, dC, A, B, C, X, _Solve(saved)),)
 
 
 class _Solve:
@@ -79,7 +79,7 @@ class Subspace(Operation):
 
     def mapped(self) -> "Subspace":
         select = self.selection.select
-        if not callable(select):
+        if not isinstance(select, OfJax):
             return self
         return replace(self, selection=replace(self.selection, select=OfJax(jax.vmap(select.function))))
 
@@ -134,8 +134,71 @@ def _subspace(A: Any, select: Any, sort: Any, check: Check, projector: bool) -> 
 
 
 def spectral_projector(A: Array, select: Select, /, *, sort: CountOrder = None, check: Check = True) -> Array:
+    """Spectral projector onto selected eigenvalues of a general matrix, also where it is defective, for JAX to differentiate.
+
+    Parameters
+    ----------
+    A : Array, shape (..., n, n)
+        As for `arreig_jax.eig`.
+    select : callable or int
+        As for `arreig.spectral_projector`. Under `jax.vmap` a function sees the eigenvalues of one matrix of the mapped axis.
+    sort : {None, "abs", "real"}
+        As for `arreig.spectral_projector`.
+    check : bool or callable
+        As for `arreig_jax.eig`.
+
+    Returns
+    -------
+    Array, shape (..., n, n)
+        As `arreig.spectral_projector`. Real for a real A; a selection that parts a conjugate pair is complex, and NaN under
+        `jax.jit`, which must know that before: pass A in a complex dtype.
+
+    Raises
+    ------
+    InputError, NonFiniteError, SpectrumNotSeparatedError
+        As for `arreig.spectral_projector`; NaN under `jax.jit`, as for `arreig_jax.eig`.
+
+    Notes
+    -----
+    Derivatives of every order. It is computed on the host, under `jax.jit` by a callback.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, arreig_jax
+    >>> A = jnp.array([[2.0, 1.0, 1.0], [0.0, 2.0, 3.0], [0.0, 0.0, 5.0]])
+    >>> gA = jax.grad(lambda A: arreig_jax.spectral_projector(A, lambda w: abs(w) < 3)[0, 2])(A)  # of a Jordan block and 5
+    >>> print(gA.round(4))
+    [[-0.2222 -0.3333 -0.3333]
+     [-0.0741 -0.1111 -0.1111]
+     [ 0.4444  0.5556  0.3333]]
+    """
     return _subspace(A, select, sort, check, projector=True)
 
 
 def invariant_subspace(A: Array, select: Select, /, *, sort: CountOrder = None, check: Check = True) -> Array:
+    """Orthonormal basis of the invariant subspace of selected eigenvalues, for JAX to differentiate.
+
+    Parameters
+    ----------
+    A : Array, shape (..., n, n)
+        As for `arreig_jax.eig`.
+    select, sort, check
+        As for `arreig_jax.spectral_projector`. Under `jax.jit` a count, which is a shape.
+
+    Returns
+    -------
+    Array, shape (..., n, m)
+        As `arreig.invariant_subspace`.
+
+    Raises
+    ------
+    InputError, NonFiniteError, SpectrumNotSeparatedError
+        As for `arreig.invariant_subspace`; NaN under `jax.jit`, as for `arreig_jax.eig`.
+    GaugeDependentLossError
+        From the gradient: the loss depends on the basis. Forward mode gives the tangent with ``Q^H dQ = 0``, and cannot tell.
+
+    Notes
+    -----
+    As for `arreig_jax.spectral_projector`.
+    """
     return _subspace(A, select, sort, check, projector=False)

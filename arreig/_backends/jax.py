@@ -19,8 +19,8 @@ def _untracked(A: Array) -> Array:
 @_untracked.defjvp
 def _refused(primals: Any, tangents: Any) -> NoReturn:
     raise InputTypeError(
-        "A is tracked for differentiation, and JAX's own derivative of a decomposition knows neither arreig's gauge nor its "
-        "checks: pass jax.lax.stop_gradient(A), and give JAX the gradient that arreig's vjp computes by jax.custom_vjp"
+        "a matrix is tracked for differentiation, and JAX's own derivative of a decomposition knows neither arreig's gauge nor "
+        "its checks: use the same function of arreig_jax, which JAX differentiates, or pass jax.lax.stop_gradient of the matrix"
     )
 
 
@@ -66,10 +66,7 @@ class JaxBackend(StandardBackend):
         arrays = tuple(map(_untracked, arrays))
         if all(map(self.readable, arrays)):
             return super().on_host(function, results, *arrays)
-        shapes = tuple(
-            jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
-            for shape, dtype in results
-        )
+        shapes = tuple(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results)
         out = jax.pure_callback(
             lambda *x: as_tuple(function(*map(np.asarray, x))), shapes, *arrays, vmap_method="broadcast_all"
         )

@@ -6,7 +6,8 @@ from .. import _gauge
 from .._array_api import device, is_complex, namespace
 from .._backends import Backend, backend_for
 from .._degeneracy import Degeneracy, Mask, Raise
-from .._errors import InputError, InputTypeError, kind
+from .._errors import InputError, InputTypeError
+from .._errors import kind as kind  # adapters use it too
 from .._gauge import Gauge
 from .._perturb import Perturb
 from .._split import Split
