@@ -116,7 +116,7 @@ def diagonal_matrix(x: Array) -> Array:
 def first(where: Array) -> Array:
     """Mask of the first True in every column (..., n, m) that has one."""
     xp = namespace(where)
-    return where & (xp.cumulative_sum(xp.astype(where, xp.int64), axis=-2) == 1)
+    return where & (xp.cumulative_sum(xp.astype(where, xp.int32), axis=-2) == 1)
 
 
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:

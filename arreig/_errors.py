@@ -89,7 +89,8 @@ def kind(x: object) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
-_INSIDE = {"arreig", "arreig_torch", "torch"}  # torch stands between an adapter and the core that it calls
+# autograd and torch stand between their adapters and the core that these call
+_INSIDE = {"arreig", "arreig_autograd", "arreig_torch", "autograd", "torch"}
 
 
 def warn(problem: Warning) -> None:

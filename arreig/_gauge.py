@@ -308,7 +308,7 @@ class Functional(_Linear):
     def __post_init__(self) -> None:
         try:
             z = namespace(self.z).astype(self.z, self.z.dtype, copy=True)
-        except TypeError:
+        except (TypeError, NotImplementedError):  # the latter of autograd, whose boxes have no copy in forward mode
             raise InputTypeError(
                 f"Functional(z) expects an array, of the library of the matrices it is for; got {self.z!r}"
             ) from None

@@ -1,5 +1,6 @@
 """Libraries, dtypes and batch shapes that every test of the core runs over."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -8,6 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+# Read when JAX is imported. Tests compile often and run little, so that what XLA optimises takes longer than it saves.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 import array_api_compat.torch
 import array_api_strict

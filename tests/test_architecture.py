@@ -36,12 +36,14 @@ LAYERS: dict[str, set[str]] = {
     "testing": {"_array_api", "_types"},
     "__init__": {"_decompositions", "_degeneracy", "_diagnosis", "_errors", "_gauge", "_perturb", "_split"},
     # what decides and what computes is behind the decompositions: an adapter takes no rule and no backend by itself
+    "arreig_autograd": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_autograd", *arreig.__all__},
     "arreig_jax": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_jax", *arreig.__all__},
     "arreig_torch": {"_decompositions", "_degeneracy", "_gauge", "_types", "arreig_torch", *arreig.__all__},
 }
 # library: the layers that may import it
 LIBRARIES = {
     "array_api_compat": {"_array_api", "_backends", "testing"},
+    "autograd": {"arreig_autograd"},
     "cupy": {"_backends"},
     "cupyx": {"_backends"},
     "jax": {"_backends", "arreig_jax"},

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arreig import ArreigError, InputTypeError
+from arreig import ArreigError, InputError, InputTypeError
 from arreig._decompositions import _inputs
 
 from ._operation import Array, Tell
@@ -42,7 +42,11 @@ def refuse_tracked_z(dz: Array | None) -> None:
 
 def checks(check: Check) -> tuple[bool, Tell | None]:
     """Whether to check, and what to tell an error that cannot be raised."""
-    return (True, check) if callable(check) else (_inputs.switch("check", check), None)
+    if callable(check):
+        return True, check
+    if not isinstance(check, bool):
+        raise InputError(f"check must be True, False or a function that is told an error; got {check!r}")
+    return check, None
 
 
 @dataclass(frozen=True)

@@ -67,17 +67,38 @@ class Decomposition(Operation):
     batch = _batch
 
 
+@dataclass(frozen=True)
+class SecondDerivative(Linear):
+    """Pairs of eigenvalues, w; what is part of a second derivative -> the same, unless a cluster forbids that."""
+
+    check: bool
+    tell: Tell | None = None
+
+    @property
+    def adjoint(self) -> "SecondDerivative":
+        return self
+
+    def compute(self, *parts: Parts) -> Arrays:
+        (pairs, w), moved = parts
+        return tuple(None if x is None else second_derivative(x, pairs, w, check=self.check) for x in moved)
+
+    def shapes(self, *parts: Parts) -> Shapes:
+        return parts[1]
+
+
 class _Derivative(Linear):
     problem: Problem
+    tell: Tell | None
 
     def _system(self, saved: Parts) -> System:
         return self.problem.again(*saved)
 
     def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
         system = self._system(parts[0])
-        pairs, w = system.refused_twice, system.eigenvalues
-        out = super().along(parts, tangents)
-        return tuple(second_derivative(dx, pairs, w, check=self.problem.check) for dx in out)
+        w = jax.lax.stop_gradient(system.eigenvalues)
+        return SecondDerivative(self.problem.check, self.tell)(
+            (system.refused_twice, w), super().along(parts, tangents)
+        )
 
     batch = _batch
 

@@ -7,7 +7,7 @@ it needs of that library then.
 from array_api_compat import is_cupy_array, is_jax_array, is_numpy_array, is_torch_array
 
 from .._types import Array
-from . import lapack, standard
+from . import autograd, lapack, standard
 from .protocol import Backend, Factor
 
 __all__ = ["Backend", "Factor", "backend_for"]
@@ -29,4 +29,6 @@ def backend_for(A: Array) -> Backend:
         from . import cupy
 
         return cupy.BACKEND
+    if type(A).__module__.partition(".")[0] == "autograd":
+        return autograd.BACKEND
     return standard.BACKEND

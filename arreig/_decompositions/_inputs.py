@@ -52,9 +52,7 @@ def untracked(name: str, X: Array) -> None:
 
 def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool) -> Array:
     """X as an array of the given shape in A's library, device and precision, complex if that is allowed."""
-    xp = _library(name, X)
-    if xp is not namespace(A):
-        raise InputTypeError(f"{name} must come from A's library: expected {kind(A)}, got {kind(X)}")
+    xp = _same_library(name, X, A)
     if device(X) != device(A) and None not in (device(X), device(A)):  # a tracer of jax.jit has none
         raise InputError(f"{name} must be on A's device: expected {device(A)}, got {device(X)}")
     X = _dtype(name, backend_for(X).admit(name, X))
@@ -72,9 +70,7 @@ def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allow
 
 def second(B: Array, A: Array) -> Array:
     """B of A V = B V diag(w) as an array of A's library, device, shape and precision, real or complex as it is."""
-    xp = _library("B", B)
-    if xp is not namespace(A):
-        raise InputTypeError(f"B must come from A's library: expected {kind(A)}, got {kind(B)}")
+    xp = _same_library("B", B, A)
     if tuple(B.shape) != tuple(A.shape):
         raise InputError(
             f"B must have the shape of A, batch included, for neither is broadcast: expected {tuple(A.shape)}, got "
@@ -168,6 +164,17 @@ def _library(name: str, X: Any) -> Any:
             f"{name} must be a dense array of an array library, got {kind(X)}; for NumPy use numpy.asarray({name}), of a "
             f"sparse matrix its toarray()"
         ) from None
+
+
+def _same_library(name: str, X: Array, A: Array) -> Any:
+    xp = _library(name, X)
+    if xp is not namespace(A):
+        advice = backend_for(X).tracked(X)
+        raise InputTypeError(
+            f"{name} must come from A's library: expected {kind(A)}, got {kind(X)}"
+            + (f", which is tracked for differentiation: {advice}" if advice else "")
+        )
+    return xp
 
 
 def _dtype(name: str, X: Array) -> Array:
