@@ -79,8 +79,8 @@ class SecondDerivative(Linear):
         return self
 
     def compute(self, *parts: Parts) -> Arrays:
-        (pairs, w), moved = parts
-        return tuple(None if x is None else second_derivative(x, pairs, w, check=self.check) for x in moved)
+        (pairs, w), (x,) = parts
+        return (second_derivative(x, pairs, w, check=self.check),)
 
     def shapes(self, *parts: Parts) -> Shapes:
         return parts[1]
@@ -96,9 +96,8 @@ class _Derivative(Linear):
     def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
         system = self._system(parts[0])
         w = jax.lax.stop_gradient(system.eigenvalues)
-        return SecondDerivative(self.problem.check, self.tell)(
-            (system.refused_twice, w), super().along(parts, tangents)
-        )
+        guarded, saved = SecondDerivative(self.problem.check, self.tell), (system.refused_twice, w)
+        return tuple(guarded(saved, (dx,))[0] for dx in super().along(parts, tangents))
 
     batch = _batch
 
