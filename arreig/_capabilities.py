@@ -21,11 +21,15 @@ class Capability(NamedTuple):
 
 
 class Library(NamedTuple):
-    """A library on a kind of device; adapter: the package through which it differentiates arreig's functions itself."""
+    """A library on a kind of device.
+
+    adapter: the package through which it differentiates arreig's functions itself; core: whether arreig's own take its arrays.
+    """
 
     title: str
     functions: dict[str, Capability]
     adapter: str = ""
+    core: bool = True
 
 
 _NO_GPU = "never run on a GPU: none was at hand"
@@ -57,13 +61,14 @@ LIBRARIES = {
             "LAPACK's ordered Schur form, through SciPy",
             "ARPACK, SuperLU; also SciPy's sparse arrays and `LinearOperator`",
         ),
+        "`arreig_autograd`, with HIPS autograd",
     ),
     "strict": Library(
         "array-api-strict, any array API library with `linalg.eig`",
         _functions("the standard's functions", "the standard's functions", "LAPACK on the host"),
     ),
     "torch": Library(
-        "PyTorch, CPU", _functions("LAPACK; V factorised once", "LAPACK", "SciPy's, as for NumPy"), "arreig_torch"
+        "PyTorch, CPU", _functions("LAPACK; V factorised once", "LAPACK", "SciPy's, as for NumPy"), "`arreig_torch`"
     ),
     "torch-cuda": Library(
         "PyTorch, CUDA",
@@ -74,7 +79,7 @@ LIBRARIES = {
             "on the host, with a warning once; also sparse tensors",
             _NO_GPU,
         ),
-        "arreig_torch",
+        "`arreig_torch`",
     ),
     "jax": Library(
         "JAX, CPU",
@@ -82,10 +87,14 @@ LIBRARIES = {
             "LAPACK; also inside `jit` and `vmap`",
             "LAPACK; also inside `jit` and `vmap`",
             "SciPy's, in `jit` and `vmap` by a callback",
+            _ARPACK + "; `arreig_jax`: inside, too, and BCOO",
         ),
+        "`arreig_jax`",
     ),
     "jax-gpu": Library(
-        "JAX, GPU", _functions("JAX's: LAPACK on the host, by default", "JAX's", _HOST, untested=_NO_GPU)
+        "JAX, GPU",
+        _functions("JAX's: LAPACK on the host, by default", "JAX's", _HOST, untested=_NO_GPU),
+        "`arreig_jax`",
     ),
     "cupy": Library(
         "CuPy ≥ 14 with cuSOLVER ≥ 11.7",
@@ -97,6 +106,11 @@ LIBRARIES = {
         "CuPy, older, or ROCm",
         _functions(_HOST, "cuSOLVER", _HOST, _CUPY_SPARSE, _NO_GPU + "; its logic is tested without"),
     ),
+    "dask": Library(
+        "Dask, chunked over the batch",
+        _functions(*["`arreig_dask`, block by block"] * 3, partial="-"),
+        core=False,
+    ),
 }
 
 
@@ -106,7 +120,11 @@ def markdown() -> str:
     rows = [f"| library | {' | '.join(heads)} | tested | differentiates it itself |", "|---" * (len(GROUPS) + 3) + "|"]
     for library in LIBRARIES.values():
         how = [library.functions[names[0]] for names in GROUPS]
-        adapter = f"`{library.adapter}`" if library.adapter else "-"
-        cells = [library.title, *(capability.how for capability in how), how[0].untested or "yes", adapter]
+        cells = [
+            library.title,
+            *(capability.how for capability in how),
+            how[0].untested or "yes",
+            library.adapter or "-",
+        ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

@@ -105,7 +105,7 @@ def lib(request: pytest.FixtureRequest) -> Iterator[Library]:
         try:
             library = ON_GPU[request.param]()
         except Exception as error:
-            title, functions, _ = _capabilities.LIBRARIES[request.param]
+            title, functions, *_ = _capabilities.LIBRARIES[request.param]
             pytest.skip(f"{title} ({functions['eig'].untested}): {type(error).__name__}: {error}")
     else:
         library = LIBRARIES[request.param]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 import arreig
 from arreig._capabilities import markdown
@@ -49,9 +50,32 @@ def test_the_torch_example() -> None:
         exec(CODE[1].replace("arreig_torch.eig(A)", "torch.linalg.eig(A)"), {})
 
 
-def test_the_example_of_subspaces_and_functions() -> None:
+def test_the_jax_example() -> None:
     names: dict[str, Any] = {}
     exec(CODE[2], names)
+    A = np.asarray(names["A"], dtype=np.float64)
+    assert names["H"].shape == (3, 3, 3, 3)
+
+    def decayed(X: Any) -> float:
+        moduli = 0.0
+        for _ in range(50):
+            moduli += np.abs(np.linalg.eigvals(X)).sum()
+            X = expm(-0.01 * X) @ X
+        return float(np.sum(X) + moduli)
+
+    np.testing.assert_allclose(names["gA"], finite_differences(decayed, A), atol=1e-8 * np.abs(names["gA"]).max())
+
+
+def test_the_autograd_example() -> None:
+    names: dict[str, Any] = {}
+    exec(CODE[3], names)
+    expected = finite_differences(lambda A: np.sum(arreig.eig(A).eigenvectors.real ** 2), names["A"])
+    np.testing.assert_allclose(names["gA"], expected, atol=1e-8)
+
+
+def test_the_example_of_subspaces_and_functions() -> None:
+    names: dict[str, Any] = {}
+    exec(CODE[4], names)
     A, C = names["A"], names["C"]
 
     def loss(A: Any) -> Any:
