@@ -89,7 +89,8 @@ def kind(x: object) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
-_INSIDE = {"arreig", "arreig_torch", "torch"}  # torch stands between an adapter and the core that it calls
+# torch and dask stand between an adapter and the core that it calls
+_INSIDE = {"arreig", "arreig_dask", "arreig_torch", "dask", "torch"}
 
 
 def warn(problem: Warning) -> None:
