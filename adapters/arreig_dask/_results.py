@@ -121,7 +121,7 @@ def differentiated(
             )
         batch = own
     elif isinstance(eigensystem, tuple | list) and len(eigensystem) == 2:
-        w, V = (given_array(f"the eigensystem's {name}", X) for name, X in zip("wV", eigensystem, strict=True))
+        w, V = (given_array(name, X) for name, X in zip("wV", eigensystem, strict=True))
         supplied |= aligned(batch, w=w, V=V)
     elif eigensystem is not None:
         raise InputTypeError(

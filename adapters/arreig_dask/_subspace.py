@@ -1,5 +1,6 @@
 """spectral_projector, invariant_subspace and their derivatives on dask arrays."""
 
+from operator import index
 from typing import Any
 
 import arreig
@@ -189,11 +190,13 @@ def invariant_subspace_jvp(
 def _subspace(
     function: Any, A: Array, count: int, given: dict[str, Array | None] | None = None, **options: Any
 ) -> Array:
-    if callable(count):
+    try:
+        index(count)
+    except TypeError:
         raise InputTypeError(
-            "invariant_subspace of a dask array takes how many leading eigenvalues, not a function that selects: its number of "
-            "columns must be known before it is computed. spectral_projector takes a function"
-        )
+            f"invariant_subspace of a dask array takes how many leading eigenvalues, an integer, got {count!r}: the number of "
+            f"columns that a function selects is not known before it is computed; spectral_projector takes one"
+        ) from None
     batch = Batch.of(A)
     tall = {name: X for name, X in (given or {}).items() if name != "dA" and X is not None}
     blocks = aligned(batch, A=A, **{name: X for name, X in (given or {}).items() if name not in tall})

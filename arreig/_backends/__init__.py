@@ -32,7 +32,7 @@ def backend_for(A: Array) -> Backend:
         return cupy.BACKEND
     if is_dask_array(A):
         raise InputTypeError(
-            "a dask array was given: the functions of arreig_dask decompose its blocks, lazily (pip install 'arreig[dask]'); pass "
-            "what its compute() returns here"
+            "a dask array was given: the functions of arreig_dask decompose its blocks, lazily (pip install 'arreig[dask]'); "
+            "pass what its compute() returns here"
         )
     return standard.BACKEND
