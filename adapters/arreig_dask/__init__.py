@@ -9,9 +9,10 @@ dask arrays. Nothing is computed or read when it is called, but for types, shape
     loss, gA = dask.compute(loss, gA)
 
 decomposes every block once: the task of a block keeps arreig's own result, eigensystem and factorisation with it, and w, V and
-the gradient are tasks on that. The same in two calls of ``dask.compute`` decomposes twice; so do ``dask.persist(w, V)`` and a
-later ``res.vjp``, where ``eig_vjp(A, gV, eigensystem=(w, V))`` with the persisted arrays does not. A loss that needs all of the
-batch before its cotangents are known (a mean, a maximum) makes dask hold all eigensystems at once.
+the gradient are tasks on that. The same in two calls of ``dask.compute`` decomposes twice, and so does what is optimised apart
+(`dask.optimize`, and ``to_delayed`` but for ``optimize_graph=False``); `dask.array.store` with ``compute=False`` joins in. After
+``w, V = dask.persist(w, V)`` it is ``eig_vjp(A, gV, eigensystem=(w, V))`` that does not decompose again. A loss that needs all of
+the batch before its cotangents are known (a mean of V, a maximum) makes dask hold all eigensystems at once.
 
 It works with every scheduler: synchronous, threads, processes, distributed. Blocks are computed by the library that they are
 of, NumPy as a rule, and equal to the bit what arreig returns for them. Give each process one BLAS thread

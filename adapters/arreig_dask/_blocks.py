@@ -4,9 +4,9 @@ When it is called the function runs on an empty batch, of the block's library, d
 options are wrong, and tells the dtypes and shapes of the results. What depends on numbers is raised by the tasks.
 
 Several results of one call are one task a block, whose output is the tuple of them (of `eig` arreig's own result, with the
-eigensystem that its derivatives use), and one task a result that takes it out. Nothing is computed twice, because nothing makes
-dask repeat a task: its key is the function, its options and the blocks it is of, and dask merges a task into the one that needs
-it only if no other does. So it holds within one call of `dask.compute`, and not from one to the next.
+eigensystem that its derivatives use), and one task a result that takes it out. A block is computed once as long as dask sees all
+that is wanted of it: then its task has several dependents, so that dask merges it into none of them, and it has one key, made of
+the function, its options and its arguments. Graphs that are optimised apart may each have merged it into something else.
 """
 
 from collections.abc import Callable, Mapping

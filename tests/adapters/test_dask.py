@@ -281,6 +281,23 @@ def by_value(function: Callable[[], Any]) -> Callable[[], Any]:
     return types.FunctionType(function.__code__, {"__builtins__": __builtins__, "Any": Any, "__name__": "__main__"})
 
 
+@pytest.mark.parametrize("way", ["store", "delayed"])
+def test_each_block_is_decomposed_once_on_its_way_to_disk(way: str) -> None:
+    whole = Arrays.random((6,))
+    loss, gA = losses(arreig_dask.eig(chunked(whole.A, ((3, 1, 2),))), whole.D[0])
+    stored = np.empty((6, 4, 4))
+    if way == "store":
+        other = [da.store([gA], [stored], lock=False, compute=False)]
+    else:
+        loss, *other = (x for y in (loss, gA) for x in y.to_delayed(optimize_graph=False).ravel())
+    count_decompositions()
+    try:
+        synchronous(loss, *other)
+    finally:
+        sizes = stop_counting()
+    assert sorted(sizes) == [1, 2, 3]
+
+
 def test_persisted_pair_saves_later_decompositions() -> None:
     whole = Arrays.random((6,))
     A, gV = (chunked(X, ((3, 1, 2),)) for X in (whole.A, whole.G))
