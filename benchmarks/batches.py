@@ -13,7 +13,6 @@ import argparse
 import os
 import resource
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from time import perf_counter
@@ -33,7 +32,7 @@ import arreig_dask
 
 ORDERS = (3, 4, 6, 8, 12, 16)
 COUNT = 1_000_000
-BYTES = 2_000_000  # of a block: large enough for the scheduler, which takes about a millisecond a task
+BYTES = 1_000_000  # of a block: large enough for the scheduler, which takes about a millisecond a task
 PARTS = 4
 
 
@@ -41,7 +40,7 @@ class Cost(NamedTuple):
     """Of one order."""
 
     n: int
-    count: int
+    number: int
     plain: float  # seconds
     dask: float
     peak: float  # MB
@@ -83,17 +82,11 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def timed(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what came of it."""
-    start = perf_counter()
-    out = run()
-    return perf_counter() - start, out
-
-
 def cost(n: int, count: int) -> Cost:
     """Of both sides, in processes of their own."""
-    size = min(BYTES // (8 * n * n), -(-count // PARTS))
-    number = max(PARTS, round(count / size))
+    rounds = 2 * PARTS  # every process has as many blocks of a part as the other
+    number = rounds * max(1, round(count * 8 * n * n / BYTES / rounds))
+    size = max(1, count // number)
     parts = [range(number * k // PARTS, number * (k + 1) // PARTS) for k in range(PARTS)]
     sizes = {"host": "127.0.0.1", "dashboard_address": None}
     seconds = {"plain": 0.0, "dask": 0.0}
@@ -109,14 +102,16 @@ def cost(n: int, count: int) -> Cost:
         def on_cluster(blocks: range) -> Any:
             return np.array(client.gather(client.compute(list(lazy(blocks, n, size)))))
 
-        on_pool(range(2)), dask.compute(*lazy(range(2), n, 1))  # imports
+        list(pool.map(plain, range(2), [n] * 2, [1] * 2))  # imports
+        dask.compute(*lazy(range(2), n, 1))
         before = client.run(peak)
         for k, blocks in enumerate(parts):
-            turns = [("plain", on_pool), ("dask", on_cluster)]
+            turns = {"plain": on_pool, "dask": on_cluster}
             results = {}
-            for name, run in turns[:: (-1) ** k]:
-                spent, results[name] = timed(lambda run=run, blocks=blocks: run(blocks))
-                seconds[name] += spent
+            for name in sorted(turns, reverse=k % 2 == 0):
+                start = perf_counter()
+                results[name] = turns[name](blocks)
+                seconds[name] += perf_counter() - start
             np.testing.assert_allclose(results["dask"], results["plain"], rtol=1e-9)
         memory = max(after - before[worker] for worker, after in client.run(peak).items())
     done = number * size
@@ -125,13 +120,13 @@ def cost(n: int, count: int) -> Cost:
 
 def rows(costs: list[Cost]) -> list[list[str]]:
     """Of the table, the last for all together."""
-    total = Cost(
-        0, *(sum(c[i] for c in costs) for i in (1, 2, 3)), max(c.peak for c in costs), sum(c.data for c in costs)
-    )
+    first, second = sum(c.plain for c in costs), sum(c.dask for c in costs)
+    peaks, data = max(c.peak for c in costs), sum(c.data for c in costs)
+    total = Cost(0, sum(c.number for c in costs), first, second, peaks, data)
     return [
         [
             str(c.n or "all"),
-            f"{c.count:,}",
+            f"{c.number:,}",
             f"{c.plain:.3g} s",
             f"{c.dask:.3g} s",
             f"{c.plain / c.dask:.2f}",

@@ -22,7 +22,7 @@ from dask.array.utils import meta_from_array
 from dask.layers import ArrayBlockIdDep, ArraySliceDep
 from dask.sizeof import sizeof
 
-from arreig import EighResult, EigLeftResult, EigResult, Functional, InputError, InputTypeError
+from arreig import ArreigError, EighResult, EigLeftResult, EigResult, Functional, InputError, InputTypeError
 from arreig._decompositions._system import carried
 from arreig._types import Array
 
@@ -121,7 +121,15 @@ class Batch:
     ) -> "Block | tuple[Block, ...]":
         """The function's result, or its results, the tuple of them first; errors of types, shapes and options now."""
         call = Call(function, tuple(blocks), dict(options))
-        like = call(*(block.empty for block in blocks.values()))
+        try:
+            like = call(*(block.empty for block in blocks.values()))
+        except ArreigError:
+            raise
+        except Exception as error:
+            error.add_note(
+                "On an empty batch, by which dtypes and shapes are found out at once: select, f and df get one."
+            )
+            raise
         results = like if isinstance(like, tuple) else (like,)
         batch, axes, arguments = tuple(range(len(self.chunks))), count(len(self.chunks)), []
         for block in blocks.values():

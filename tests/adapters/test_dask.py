@@ -561,6 +561,12 @@ def test_refused_when_called(call: Callable[[], Any], error: type[Exception], me
         call()
 
 
+def test_functions_that_cannot_take_an_empty_batch() -> None:
+    with pytest.raises(ValueError, match="zero-size array") as raised:
+        arreig_dask.spectral_projector(A, lambda w: w.real < w.real.max())
+    assert "On an empty batch" in raised.value.__notes__[0]
+
+
 def test_projector_whose_dtype_depends_on_numbers() -> None:
     rotation = da.from_array(np.array([[[0.0, -1.0], [1.0, 0.0]]]))
     half = arreig_dask.spectral_projector(rotation, upper)
