@@ -93,22 +93,22 @@ def spectral_projector_jvp(
     return differentiated(arreig.spectral_projector_jvp, A, given, select=select, sort=sort, check=check)
 
 
-def invariant_subspace(A: Array, count: int, /, *, sort: CountOrder = None, check: bool = True) -> Array:
+def invariant_subspace(A: Array, select: int, /, *, sort: CountOrder = None, check: bool = True) -> Array:
     """Orthonormal bases of the invariant subspaces of the leading eigenvalues, lazily.
 
     Parameters
     ----------
     A : dask array, shape (..., n, n)
         As for `arreig_dask.eig`.
-    count : int
-        How many leading eigenvalues, in the order `sort`. Functions that select are refused: how many columns they make, dask
+    select : int
+        How many leading eigenvalues, m, in the order `sort`. Functions that select are refused: how many columns they make, dask
         must know before.
     sort, check
         As for `arreig.invariant_subspace`.
 
     Returns
     -------
-    dask array, shape (..., n, count)
+    dask array, shape (..., n, m)
         Q, block by block what `arreig.invariant_subspace` returns; its dtype as for `spectral_projector`.
 
     Raises
@@ -116,12 +116,12 @@ def invariant_subspace(A: Array, count: int, /, *, sort: CountOrder = None, chec
     InputError, ArreigError
         As for `spectral_projector` and `arreig.invariant_subspace`.
     """
-    return _subspace(arreig.invariant_subspace, A, count, sort=sort, check=check)
+    return _subspace(arreig.invariant_subspace, A, select, sort=sort, check=check)
 
 
 def invariant_subspace_vjp(
     A: Array,
-    count: int,
+    select: int,
     gQ: Array,
     /,
     *,
@@ -133,11 +133,11 @@ def invariant_subspace_vjp(
 
     Parameters
     ----------
-    A, count, sort, check
+    A, select, sort, check
         As for `invariant_subspace`.
-    gQ : dask array, shape (..., n, count)
+    gQ : dask array, shape (..., n, m)
         Cotangent of Q, as for `arreig.invariant_subspace_vjp`.
-    basis : dask array, shape (..., n, count), optional
+    basis : dask array, shape (..., n, m), optional
         As for `arreig.invariant_subspace_vjp`.
 
     Returns
@@ -151,12 +151,12 @@ def invariant_subspace_vjp(
         As for `invariant_subspace` and `arreig.invariant_subspace_vjp`.
     """
     given = {"gQ": given_array("gQ", gQ), "basis": basis}
-    return _subspace(arreig.invariant_subspace_vjp, A, count, given, sort=sort, check=check)
+    return _subspace(arreig.invariant_subspace_vjp, A, select, given, sort=sort, check=check)
 
 
 def invariant_subspace_jvp(
     A: Array,
-    count: int,
+    select: int,
     dA: Array,
     /,
     *,
@@ -168,14 +168,14 @@ def invariant_subspace_jvp(
 
     Parameters
     ----------
-    A, count, sort, check, basis
+    A, select, sort, check, basis
         As for `invariant_subspace_vjp`.
     dA : dask array, shape (..., n, n)
         Tangent of A.
 
     Returns
     -------
-    dask array, shape (..., n, count)
+    dask array, shape (..., n, m)
         Block by block what `arreig.invariant_subspace_jvp` returns.
 
     Raises
@@ -184,21 +184,21 @@ def invariant_subspace_jvp(
         As for `invariant_subspace` and `arreig.invariant_subspace_jvp`.
     """
     given = {"dA": given_array("dA", dA), "basis": basis}
-    return _subspace(arreig.invariant_subspace_jvp, A, count, given, sort=sort, check=check)
+    return _subspace(arreig.invariant_subspace_jvp, A, select, given, sort=sort, check=check)
 
 
 def _subspace(
-    function: Any, A: Array, count: int, given: dict[str, Array | None] | None = None, **options: Any
+    function: Any, A: Array, select: int, given: dict[str, Array | None] | None = None, **options: Any
 ) -> Array:
     try:
-        index(count)
+        index(select)
     except TypeError:
         raise InputTypeError(
-            f"invariant_subspace of a dask array takes how many leading eigenvalues, an integer, got {count!r}: the number of "
+            f"invariant_subspace of a dask array takes how many leading eigenvalues, an integer, got {select!r}: the number of "
             f"columns that a function selects is not known before it is computed; spectral_projector takes one"
         ) from None
     batch = Batch.of(A)
     tall = {name: X for name, X in (given or {}).items() if name != "dA" and X is not None}
     blocks = aligned(batch, A=A, **{name: X for name, X in (given or {}).items() if name not in tall})
-    blocks |= {name: batch.aligned(name, X, batch.n, count) for name, X in tall.items()}
-    return arrays(batch.run(function, blocks, {"select": count, **options}))
+    blocks |= {name: batch.aligned(name, X, batch.n, select) for name, X in tall.items()}
+    return arrays(batch.run(function, blocks, {"select": select, **options}))

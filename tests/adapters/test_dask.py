@@ -30,8 +30,8 @@ BATCHES = {  # chunks of the batch
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    """Two processes, on the loopback interface."""
-    options = {"host": "127.0.0.1", "dashboard_address": None, "worker_dashboard_address": None}
+    """Two processes, on the loopback interface; without an address its web server would take port 8787, or warn that it cannot."""
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "30s"}),
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **options) as cluster,
@@ -181,6 +181,20 @@ def test_every_function_is_called() -> None:
     functions = {name for name in arreig_dask.__all__ if inspect.isfunction(getattr(arreig_dask, name))}
     assert names == functions
     assert sorted(arreig_dask.__all__) == arreig_dask.__all__
+
+
+@pytest.mark.parametrize("name", [name for name in arreig_dask.__all__ if not name.endswith("Result")])
+def test_signatures_are_those_of_arreig(name: str) -> None:
+    function = getattr(arreig_dask, name)
+    own, core = (
+        [(p.name, p.kind, p.default) for p in inspect.signature(f).parameters.values()]
+        for f in (function, getattr(arreig, name))
+    )
+    assert own == core
+    doc = inspect.getdoc(function)
+    assert doc
+    for text in ("Parameters\n-----", "Returns\n-----", "Raises\n-----", *(parameter for parameter, *_ in own)):
+        assert text in doc
 
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
