@@ -88,11 +88,11 @@ def cost(n: int, count: int) -> Cost:
     number = rounds * max(1, round(count * 8 * n * n / BYTES / rounds))
     size = max(1, count // number)
     parts = [range(number * k // PARTS, number * (k + 1) // PARTS) for k in range(PARTS)]
-    sizes = {"host": "127.0.0.1", "dashboard_address": None}
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
     seconds = {"plain": 0.0, "dask": 0.0}
     with (
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
-        LocalCluster(n_workers=2, threads_per_worker=1, **sizes) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, **local) as cluster,
         Client(cluster) as client,
     ):
 
