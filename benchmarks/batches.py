@@ -155,7 +155,7 @@ def main(count: int, markdown: bool) -> list[Cost]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Throughput of many small matrices on dask, beside plain processes.")
-    parser.add_argument("--count", type=int, default=COUNT, help="matrices of all orders together")
+    parser.add_argument("--count", type=int, default=COUNT, help="of all matrices; a few thousand show only overhead")
     parser.add_argument("--markdown", action="store_true", help="a table to paste")
     arguments = parser.parse_args()
     main(arguments.count, arguments.markdown)

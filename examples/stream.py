@@ -38,7 +38,7 @@ from dask.diagnostics import ProgressBar
 import arreig_dask
 
 AGES, FIRST_BREEDING = 8, 3
-SITES, BLOCK, LIMIT = 400_000, 2_000, 100  # matrices; of a block; MB
+SITES, BLOCK, LIMIT = 400_000, 1_000, 120  # matrices; of a block; MB
 BREEDS = (np.arange(AGES) >= FIRST_BREEDING).astype(float)
 
 
@@ -133,7 +133,7 @@ def main(folder: Path, sites: int = SITES, block: int = BLOCK) -> Result:
     predicted, measured = float((g_site * step).sum()), float(there - here)
     change = "0.1 % of each rate, up or down as it says, adds"
     print(f"site {site} has the largest gradient: {change} {predicted:.3e} to its log; {measured:.3e} if done")
-    print(f"memory: {memory:.0f} MB above the start, for {2 * size:.0f} MB of matrices and gradients")
+    print(f"memory: {memory:.0f} MB above the start ({LIMIT} allowed), for {2 * size:.0f} MB of matrices and gradients")
     return Result(float(L), float(elasticities), memory, int(site), predicted, measured)
 
 
