@@ -89,8 +89,10 @@ def kind(x: object) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
-# autograd and torch stand between their adapters and the core that these call
-_INSIDE = {"arreig", "arreig_autograd", "arreig_torch", "autograd", "torch"}
+# autograd, dask, JAX and torch stand between their adapters and the core that these call
+_INSIDE = {"arreig", "autograd", "dask", "jax", "torch"} | {
+    f"arreig_{name}" for name in ("autograd", "dask", "jax", "torch")
+}
 
 
 def warn(problem: Warning) -> None:

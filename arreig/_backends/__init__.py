@@ -4,8 +4,9 @@ A backend decomposes and factorises; it differentiates nothing. `backend_for(A)`
 it needs of that library then.
 """
 
-from array_api_compat import is_cupy_array, is_jax_array, is_numpy_array, is_torch_array
+from array_api_compat import is_cupy_array, is_dask_array, is_jax_array, is_numpy_array, is_torch_array
 
+from .._errors import InputTypeError
 from .._types import Array
 from . import autograd, lapack, standard
 from .protocol import Backend, Factor
@@ -14,7 +15,7 @@ __all__ = ["Backend", "Factor", "backend_for"]
 
 
 def backend_for(A: Array) -> Backend:
-    """The backend of A's library."""
+    """The backend of A's library; a dask array, which has no numbers yet, is sent to its adapter."""
     if is_numpy_array(A):
         return lapack.BACKEND
     if is_torch_array(A):
@@ -31,4 +32,9 @@ def backend_for(A: Array) -> Backend:
         return cupy.BACKEND
     if type(A).__module__.partition(".")[0] == "autograd":
         return autograd.BACKEND
+    if is_dask_array(A):
+        raise InputTypeError(
+            "a dask array was given: the functions of arreig_dask decompose its blocks, lazily (pip install 'arreig[dask]'); "
+            "pass what its compute() returns here"
+        )
     return standard.BACKEND
