@@ -108,7 +108,7 @@ LIBRARIES = {
     ),
     "dask": Library(
         "Dask, chunked over the batch",
-        _functions(*["`arreig_dask`, block by block"] * 3, partial="-"),
+        _functions(*(["`arreig_dask`, block by block"] * 3), "-"),
         core=False,
     ),
 }

@@ -73,9 +73,23 @@ def test_the_autograd_example() -> None:
     np.testing.assert_allclose(names["gA"], expected, atol=1e-8)
 
 
-def test_the_example_of_subspaces_and_functions() -> None:
+def test_the_dask_example() -> None:
     names: dict[str, Any] = {}
     exec(CODE[4], names)
+    few = slice(12_345, 12_348)
+
+    def loss(A: Any) -> Any:
+        w, V = arreig.eig(A)
+        return (np.abs(V) ** 2).cumsum(axis=-2).sum((-2, -1)) + np.abs(w).sum(-1)
+
+    expected = finite_differences(loss, names["A"][few].compute())
+    np.testing.assert_allclose(names["gA"][few], expected, atol=1e-7 * np.abs(expected).max())
+    np.testing.assert_allclose(names["loss"], loss(names["A"].compute()).sum(), rtol=1e-12)
+
+
+def test_the_example_of_subspaces_and_functions() -> None:
+    names: dict[str, Any] = {}
+    exec(CODE[5], names)
     A, C = names["A"], names["C"]
 
     def loss(A: Any) -> Any:
