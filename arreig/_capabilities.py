@@ -39,6 +39,7 @@ _HOST = "LAPACK on the host, with a `HostTransferWarning` once"
 
 
 _CUPY_SPARSE = "sparse matrices: CuPy's `eigsh`, where it can; else on the host, with a warning once"
+_BLOCKS = "`arreig_dask`, block by block"
 _ARPACK = "ARPACK on the host, outside tracers"
 
 
@@ -108,7 +109,7 @@ LIBRARIES = {
     ),
     "dask": Library(
         "Dask, chunked over the batch",
-        _functions(*(["`arreig_dask`, block by block"] * 3), "-"),
+        _functions(_BLOCKS, _BLOCKS, _BLOCKS, partial="-"),
         core=False,
     ),
 }
