@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arreig import ArreigError, InputError, InputTypeError
+from arreig import ArreigError, Functional, InputError, InputTypeError
 from arreig._decompositions import _inputs
 
 from ._operation import Array, Tell
@@ -31,6 +32,11 @@ def inexact(X: Array) -> Array:
     return X.astype(float) if jnp.issubdtype(X.dtype, jnp.integer) else X
 
 
+def of_jax(gauge: Any) -> Any:
+    """The gauge, a `Functional` of NumPy's array with JAX's."""
+    return Functional(jnp.asarray(gauge.z)) if isinstance(gauge, Functional) else gauge
+
+
 def refuse_tracked_z(dz: Array | None) -> None:
     """Refuse the tangent of a `Functional`'s z."""
     if dz is not None:
@@ -43,10 +49,24 @@ def refuse_tracked_z(dz: Array | None) -> None:
 def checks(check: Check) -> tuple[bool, Tell | None]:
     """Whether to check, and what to tell an error that cannot be raised."""
     if callable(check):
-        return True, check
+        return True, partial(check)  # hashed by identity
     if not isinstance(check, bool):
         raise InputError(f"check must be True, False or a function that is told an error; got {check!r}")
     return check, None
+
+
+def constant(name: str, function: Any, probe: Callable[[], Array]) -> Any:
+    """A caller's function of JAX's arrays, if it is one and contains nothing that JAX traces."""
+    if not callable(function):
+        return function  # refused, or something else, where it is used
+    with jax.ensure_compile_time_eval():
+        y = function(probe())
+    if isinstance(y, jax.core.Tracer):
+        raise InputTypeError(
+            f"{name} contains an array that JAX traces, and what it returns would depend on that without a derivative: let it "
+            f"contain numbers of Python or NumPy, or put the array into A"
+        )
+    return OfJax(function)
 
 
 @dataclass(frozen=True)

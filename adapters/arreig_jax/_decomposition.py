@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from arreig._decompositions._hermitian import HermitianEigensystem
@@ -11,7 +10,7 @@ from arreig._decompositions._problem import Problem, System
 from arreig._decompositions._system import second_derivative
 
 from ._admit import refuse_tracked_z
-from ._operation import Arrays, Linear, Operation, Parts, Shapes, Tell, Unmapped
+from ._operation import Arrays, Linear, Operation, Parts, Shapes, Tell, Unmapped, zeros
 
 _Z = 2  # where the z of `Functional` stands, which may have fewer axes than the batch
 
@@ -41,10 +40,10 @@ class Decomposition(Operation):
 
     def shapes(self, *parts: Parts) -> Shapes:
         ((A, B, _),) = parts
-        vectors = jnp.result_type(A.dtype, *(() if B is None else (B.dtype,)))
+        vectors = np.result_type(A.dtype, *(() if B is None else (B.dtype,)))
         values = np.finfo(vectors).dtype
         if self.problem.system is not HermitianEigensystem:
-            vectors = values = jnp.result_type(vectors, jnp.complex64)
+            vectors = values = np.result_type(vectors, np.complex64)
         out = [jax.ShapeDtypeStruct(A.shape[:-1], values)]
         out += [jax.ShapeDtypeStruct(A.shape, vectors)] * (1 + self.problem.left)
         if self.problem.separates:
@@ -115,7 +114,7 @@ class Tangent(_Derivative):
 
     def compute(self, *parts: Parts) -> Arrays:
         saved, (dA, *dB) = parts
-        dA = jnp.zeros_like(saved[0]) if dA is None else dA
+        dA = zeros(saved[0]) if dA is None else dA
         return self.problem.jvp(self._system(saved), dA, dB[0] if dB else None)
 
     def shapes(self, *parts: Parts) -> Shapes:

@@ -11,7 +11,7 @@ from arreig._degeneracy import DegeneracyOption
 from arreig._gauge import GaugeOption
 from arreig._types import EigPair, EigTriple, RefineOption, SortOption
 
-from ._admit import Check, admit, checks
+from ._admit import Check, admit, checks, of_jax
 from ._decomposition import Decomposition
 from ._operation import Array, Arrays
 
@@ -20,6 +20,7 @@ def _decompose(A: Any, B: Any, check: Check, system: type[System], **options: An
     A = admit("A", A)
     B = None if B is None else _inputs.second(admit("B", B), A)
     check, tell = checks(check)
+    options["gauge"] = of_jax(options.get("gauge", "canonical"))
     problem = Problem(system, check=check, **options)
     z = problem.functional(A, B)
     if z is not None:

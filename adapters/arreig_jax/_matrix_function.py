@@ -1,7 +1,7 @@
 """matrix_function for JAX, to second order.
 
-Its derivative L(A, E) and the adjoint of that are one operation, `Derivative`, whose own derivative in A has a rule of second
-order, `Second`. There it ends: a third derivative is refused.
+Its derivative L(A, E) and the adjoint of that are linear in E; how they change with A is `Second`. There it ends: a third
+derivative is refused.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from arreig import ArreigError, InputTypeError
+from arreig import ArreigError
 from arreig._decompositions import _inputs
-from arreig._decompositions._function import FunctionProblem, MatrixFunction, ScalarFunction
+from arreig._decompositions._function import FunctionProblem, MatrixFunction, ScalarFunction, elementwise
 from arreig._decompositions.roots import LOG, SQRT
 
-from ._admit import Check, OfJax, admit, checks
+from ._admit import Check, OfJax, admit, checks, constant
 from ._operation import Array, Arrays, Linear, Operation, Parts, Shapes, Tell
 
 
@@ -24,6 +24,10 @@ from ._operation import Array, Arrays, Linear, Operation, Parts, Shapes, Tell
 class _OfFunction:
     problem: FunctionProblem
     tell: Tell | None = None
+
+    @property
+    def calls_jax(self) -> bool:
+        return isinstance(self.problem.f, OfJax)
 
     def _again(self, saved: Parts) -> MatrixFunction:
         return self.problem.again(*saved[:3])
@@ -35,6 +39,10 @@ class Second(_OfFunction, Linear):
 
     starred: bool = False
     back: bool = False
+
+    @property
+    def calls_jax(self) -> bool:
+        return True
 
     @property
     def adjoint(self) -> "Second":
@@ -58,38 +66,8 @@ class Second(_OfFunction, Linear):
 
 
 @dataclass(frozen=True)
-class Derivative(_OfFunction, Linear):
-    """A, w, V; E -> L(A, E), or starred its adjoint, for gA from gF."""
-
-    starred: bool = False
-
-    @property
-    def adjoint(self) -> "Derivative":
-        return Derivative(self.problem, self.tell, not self.starred)
-
-    def compute(self, *parts: Parts) -> Arrays:
-        saved, (E,) = parts
-        function = self._again(saved)
-        return (function.frechet_adjoint(E) if self.starred else function.frechet(E),)
-
-    def shapes(self, *parts: Parts) -> Shapes:
-        return (parts[1][0],)
-
-    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
-        (saved, E), ((dA, *_), dE) = parts, tangents
-        (dL,) = Second(self.problem, self.tell, self.starred)((*saved, *E), (dA,))
-        return (dL,) if dE[0] is None else (dL + self(saved, dE)[0],)
-
-
-@dataclass(frozen=True)
-class _Rule(_OfFunction, Linear):
-    def _inner(self, saved: Parts, starred: bool) -> Any:
-        return lambda E: Derivative(self.problem, self.tell, starred)(saved, (E,))[0]
-
-
-@dataclass(frozen=True)
-class FunctionTangent(_Rule):
-    """dA -> dF."""
+class FunctionTangent(_OfFunction, Linear):
+    """A, w, V; dA -> dF."""
 
     @property
     def adjoint(self) -> "FunctionCotangent":
@@ -97,16 +75,22 @@ class FunctionTangent(_Rule):
 
     def compute(self, *parts: Parts) -> Arrays:
         saved, (dA,) = parts
-        return (self._again(saved).jvp(dA, [], linear_map=self._inner(saved, False)),)
+        return (self._again(saved).jvp(dA, []),)
 
     def shapes(self, *parts: Parts) -> Shapes:
         (_, _, V), _ = parts
         return (_value(self.problem, V),)
 
+    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+        (saved, (E,)), ((dA, *_), dE) = parts, tangents
+        E = self._again(saved).direction(E)
+        (ddF,) = Second(self.problem, self.tell)((*saved, E), (dA,))
+        return (ddF,) if dE[0] is None else (ddF + self(saved, dE)[0],)
+
 
 @dataclass(frozen=True)
-class FunctionCotangent(_Rule):
-    """gF -> gA."""
+class FunctionCotangent(_OfFunction, Linear):
+    """A, w, V; gF -> gA."""
 
     @property
     def adjoint(self) -> "FunctionTangent":
@@ -114,10 +98,16 @@ class FunctionCotangent(_Rule):
 
     def compute(self, *parts: Parts) -> Arrays:
         saved, (gF,) = parts
-        return (self._again(saved).vjp(gF, [], adjoint_map=self._inner(saved, True)),)
+        return (self._again(saved).vjp(gF, []),)
 
     def shapes(self, *parts: Parts) -> Shapes:
         return (parts[0][0],)
+
+    def along(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> Arrays:
+        (saved, (gF,)), ((dA, *_), dgF) = parts, tangents
+        (dL,) = Second(self.problem, self.tell, starred=True)((*saved, gF), (dA,))
+        dgA = self._again(saved).of_matrix(dL)
+        return (dgA,) if dgF[0] is None else (dgA + self(saved, dgF)[0],)
 
 
 @dataclass(frozen=True)
@@ -132,7 +122,7 @@ class Value(_OfFunction, Operation):
         w = jax.ShapeDtypeStruct(A.shape[:-1], np.finfo(A.dtype).dtype)
         V = A
         if not self.problem.hermitian:
-            w, V = (jax.ShapeDtypeStruct(x.shape, jnp.result_type(x.dtype, jnp.complex64)) for x in (w, V))
+            w, V = (jax.ShapeDtypeStruct(x.shape, np.result_type(x.dtype, np.complex64)) for x in (w, V))
         return _value(self.problem, V), w, V
 
     def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
@@ -145,22 +135,8 @@ def _value(problem: FunctionProblem, V: Any) -> jax.ShapeDtypeStruct:
     """Shape and dtype of f(A), which is complex if f is."""
     w = jax.ShapeDtypeStruct(V.shape[:-1], np.finfo(V.dtype).dtype if problem.hermitian else V.dtype)
     values = (jax.eval_shape(function, w).dtype for function in (problem.f, problem.df))
-    return jax.ShapeDtypeStruct(V.shape, jnp.result_type(V.dtype, *values))
-
-
-def _constant(name: str, function: Any, A: Array, hermitian: bool) -> Any:
-    """A caller's function, if it contains nothing that JAX traces."""
-    if callable(function):
-        dtype = np.finfo(A.dtype).dtype if hermitian else jnp.result_type(A.dtype, jnp.complex64)
-        with jax.ensure_compile_time_eval():
-            y = function(jnp.ones(1, dtype=dtype))
-        if isinstance(y, jax.core.Tracer):
-            raise InputTypeError(
-                f"{name} contains an array that JAX traces, and its derivative would be lost: make it a constant, or put it into "
-                f"A"
-            )
-        return OfJax(function)
-    return function  # refused where it is called
+    is_complex = any(jnp.issubdtype(dtype, jnp.complexfloating) for dtype in values)
+    return jax.ShapeDtypeStruct(V.shape, np.result_type(V.dtype, np.complex64) if is_complex else V.dtype)
 
 
 def _apply(A: Any, f: Any, df: Any, hermitian: Any, check: Check) -> Array:
@@ -214,7 +190,13 @@ def matrix_function(
      [0.25 0.  ]]
     """
     hermitian, X = _inputs.switch("hermitian", hermitian), admit("A", A)
-    f, df = (_constant(name, function, X, hermitian) for name, function in (("f", f), ("df", df)))
+    dtype = np.finfo(X.dtype).dtype if hermitian else np.result_type(X.dtype, np.complex64)
+    for name, function in (("f", f), ("df", df)):
+        elementwise(name, function)  # refuses what is no function
+    f, df = (
+        constant(name, function, lambda: jnp.ones(X.shape[:-1], dtype=dtype))
+        for name, function in (("f", f), ("df", df))
+    )
     return _apply(X, f, df, hermitian, check)
 
 

@@ -8,6 +8,7 @@ other's transpose, so every composition of transformations has a rule.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -34,6 +35,11 @@ class Operation(ABC):
 
     tell: Tell | None = None
 
+    @property
+    def calls_jax(self) -> bool:
+        """Whether it computes with functions of the caller, JAX's, which must not run in a callback: it may wait for itself."""
+        return False
+
     def __call__(self, *parts: Parts) -> Arrays:
         """Results, differentiable."""
         leaves, tree = jax.tree.flatten(parts)
@@ -47,9 +53,9 @@ class Operation(ABC):
         """Results of tracers of a compilation."""
         out = self.compute(*parts)
         if self.tell is not None:
-            lost = [jnp.any(jnp.isnan(x)) for x in out if jnp.issubdtype(x.dtype, jnp.inexact)]
+            lost = _any_nan(out) & ~_any_nan(parts[:-1])  # what is NaN before it is derived from has been told
             again = _Again(self)
-            jax.lax.cond(jnp.any(jnp.stack(lost)), lambda: jax.debug.callback(again, *parts), lambda: None)
+            jax.lax.cond(lost, lambda: jax.debug.callback(again, *parts), lambda: None)
         return out
 
     @abstractmethod
@@ -109,7 +115,7 @@ class Linear(Operation):
         By differentiating what computes them: of a cotangent that moves together with the eigenvectors, its tangent alone is none
         that the checks should see.
         """
-        return cast(Arrays, _along(self, parts, tangents))
+        return cast(Arrays, _along(replace(self, tell=None), parts, tangents))  # type: ignore[type-var]
 
     def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
         out = self(*parts)
@@ -143,6 +149,11 @@ def on_cpu(x: Array) -> bool:
     return not isinstance(x, jax.core.Tracer) and all(device.platform == "cpu" for device in x.devices())
 
 
+def zeros(x: Array) -> Array:
+    """Zeros like x, of NumPy where x is."""
+    return np.zeros_like(x) if isinstance(x, np.ndarray) else jnp.zeros_like(x)
+
+
 def _vanishing(x: Any) -> bool:
     return isinstance(x, ad.Zero)
 
@@ -154,8 +165,10 @@ def _abstract(*avals: Any, operation: Operation, tree: Any) -> list[Any]:
 def _eager(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
     if all(isinstance(x, np.ndarray) or on_cpu(x) for x in leaves):
         # The same memory as NumPy's arrays: JAX would compile every operation for every shape before it runs it once.
+        devices = {device for x in leaves if isinstance(x, jax.Array) for device in x.devices()}
+        device = devices.pop() if len(devices) == 1 else None
         parts = tree.unflatten([np.asarray(x) for x in leaves])
-        return tuple(jnp.asarray(x) for x in operation.compute(*parts))
+        return tuple(jnp.asarray(x, device=device) for x in operation.compute(*parts))
     return operation.compute(*tree.unflatten(leaves))
 
 
@@ -163,25 +176,42 @@ def _compiled(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
     return operation.compiled(*tree.unflatten(leaves))
 
 
+def _any_nan(parts: Any) -> Array:
+    found = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(parts) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.any(jnp.stack(found)) if found else jnp.asarray(False)
+
+
 class _Again:
-    """What came out as NaN, computed again on the host, where the error is raised that says why."""
+    """What came out as NaN, computed again by NumPy on the host, where the error is raised that says why."""
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
 
     def __call__(self, *parts: Parts) -> None:
-        assert self.operation.tell is not None
+        tell = self.operation.tell
+        assert tell is not None
+        if self.operation.calls_jax:
+            tell(ArreigError(_UNTOLD))
+            return
         try:
-            self.operation.compute(*jax.tree.map(np.asarray, parts))
+            out = self.operation.compute(*jax.tree.map(np.asarray, parts))
         except ArreigError as error:
-            self.operation.tell(error)
-        else:
-            self.operation.tell(
-                ArreigError(
-                    "what came out as NaN under a tracer is a number without one: its dtype, for instance, may depend on numbers "
-                    "that a tracer does not have (a selection that parts a conjugate pair of a real matrix is complex)"
-                )
-            )
+            tell(error)
+            return
+        if not any(np.isnan(x).any() for x in out):
+            tell(ArreigError(_NUMBERS))
+
+
+_UNTOLD = (
+    "a result is NaN because an error was found under a tracer. It was computed with functions of JAX's arrays (a selection, f, "
+    "df), which cannot be called from a callback to find out more: outside of jax.jit the same call with the same arrays raises "
+    "the error"
+)
+_NUMBERS = (
+    "a result is NaN under a tracer and a number in an eager call: its dtype depends on numbers that a tracer does not have (a "
+    "selection that parts a conjugate pair of a real matrix is complex: pass A in a complex dtype), or B is too ill conditioned "
+    "for what JAX compiles"
+)
 
 
 def _jvp(primals: Any, tangents: Any, *, operation: Operation, tree: Any) -> tuple[Any, Any]:

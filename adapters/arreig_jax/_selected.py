@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
@@ -123,10 +122,10 @@ class Eigenpairs(_OnHost):
 
     def shapes(self, *parts: Parts) -> Shapes:
         ((A, B, *_),), lead = parts, _lead(parts)
-        dtype = jnp.result_type(*(X.values.dtype for X in (A, B) if X is not None))
+        dtype = np.result_type(*(X.values.dtype for X in (A, B) if X is not None))
         values = np.finfo(dtype).dtype
         if not self.selected.hermitian:
-            dtype = values = jnp.result_type(dtype, jnp.complex64)
+            dtype = values = np.result_type(dtype, np.complex64)
         n, k = self.selected.n, self.selected.k
         return jax.ShapeDtypeStruct((*lead, k), values), jax.ShapeDtypeStruct((*lead, n, k), dtype)
 

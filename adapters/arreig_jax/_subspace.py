@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from arreig._decompositions._subspace import Select, Selection, Sylvester, unknown_count
 from arreig._decompositions.subspace import CountOrder
 
-from ._admit import Check, OfJax, admit, checks
+from ._admit import Check, OfJax, admit, checks, constant
 from ._operation import Array, Arrays, Linear, Operation, Parts, Shapes, Tell
 
 
@@ -50,6 +51,8 @@ class _Solve:
 
     def __call__(self, C: Array, /, *, equation: Sylvester) -> Array:
         A, out, *form = self.saved
+        if isinstance(C, np.ndarray):
+            return equation.solve(out, C, *form)  # type: ignore[no-any-return]
         return Solution(equation)((A.astype(out.dtype), out, *form), (C.astype(out.dtype),))[0]
 
 
@@ -59,6 +62,10 @@ class Subspace(Operation):
 
     selection: Selection
     tell: Tell | None = None
+
+    @property
+    def calls_jax(self) -> bool:
+        return callable(self.selection.select)
 
     def compute(self, *parts: Parts) -> Arrays:
         return self.selection.decompose(*parts[0])
@@ -127,7 +134,7 @@ class SubspaceCotangent(Linear):
 def _subspace(A: Any, select: Any, sort: Any, check: Check, projector: bool) -> Array:
     A = admit("A", A)
     check, tell = checks(check)
-    select = OfJax(select) if callable(select) else select
+    select = constant("select", select, lambda: jnp.ones(A.shape[:-1], dtype=np.result_type(A.dtype, np.complex64)))
     selection = Selection(select, sort, check, projector)
     selection.count(A.shape[-1])  # refused here, whatever traces
     return Subspace(selection, tell)((A,))[0]

@@ -66,7 +66,7 @@ class MatrixFunction:
 
     @classmethod
     def _on(cls, system: "GeneralEigensystem | HermitianEigensystem", f: object, df: object, flags: list[Flag]) -> Self:
-        w, f, df = system.w, _elementwise("f", f), _elementwise("df", df)
+        w, f, df = system.w, elementwise("f", f), elementwise("df", df)
 
         def at_eigenvalues(name: str, function: ScalarFunction) -> Array:
             y = function(w)
@@ -151,22 +151,22 @@ class MatrixFunction:
         gF = _reports.tame("gF", gF, 2, flags)
         gA = (adjoint_map or self.frechet_adjoint)(gF)
         lost = rules.frechet_adjoint_lost(gA, gF, self.K, system.kappa, solve=self.solve)
-        return system.settle((self._of_matrix(gA),), [*flags, *self._lost(lost, "the gradient")])[0]
+        return system.settle((self.of_matrix(gA),), [*flags, *self._lost(lost, "the gradient")])[0]
 
     def jvp(self, dA: Array, flags: list[Flag], linear_map: Callable[[Array], Array] | None = None) -> Array:
         """dF; linear_map: `frechet` as the caller's library differentiates it."""
         system, flags = self.system, list(flags)
-        E = self._direction(system.tangent(_inputs.given("dA", dA), flags))
+        E = self.direction(system.tangent(_inputs.given("dA", dA), flags))
         dF = (linear_map or self.frechet)(E)
         lost = self._lost(rules.frechet_lost(dF, E, self.K, self.V, system.kappa), "the derivative")
         return system.settle((dF,), [*flags, *lost])[0]
 
-    def _of_matrix(self, gA: Array) -> Array:
+    def of_matrix(self, gA: Array) -> Array:
         """A gradient of a real, or Hermitian, matrix is one."""
         gA = real(gA) if self.system.real_matrix else gA
         return hermitian_part(gA) if isinstance(self.system, HermitianEigensystem) else gA
 
-    def _direction(self, dA: Array) -> Array:
+    def direction(self, dA: Array) -> Array:
         """A change of A, in the dtype of V."""
         dA = hermitian_part(dA) if isinstance(self.system, HermitianEigensystem) else dA
         return namespace(dA).astype(dA, self.V.dtype, copy=False)
@@ -175,7 +175,7 @@ class MatrixFunction:
         """How L(A, E), or starred its adjoint of E, changes with A along dA; d2f: the second derivative of f."""
         f3, flags = self._second_differences(d2f)
         rule = rules.second_adjoint if starred else rules.second
-        dL = rule(E, self._direction(dA), f3, self.V, solve=self.solve, solve_adjoint=self.solve_adjoint)
+        dL = rule(E, self.direction(dA), f3, self.V, solve=self.solve, solve_adjoint=self.solve_adjoint)
         return self.system.settle((dL,), flags)[0]
 
     def second_vjp(self, g: Array, E: Array, d2f: ScalarFunction, *, starred: bool) -> Array:
@@ -183,11 +183,11 @@ class MatrixFunction:
         f3, flags = self._second_differences(d2f)
         G, E = (E, g) if starred else (g, E)
         gA = rules.second_adjoint(G, E, f3, self.V, solve=self.solve, solve_adjoint=self.solve_adjoint)
-        return self.system.settle((self._of_matrix(gA),), flags)[0]
+        return self.system.settle((self.of_matrix(gA),), flags)[0]
 
     def _second_differences(self, d2f: ScalarFunction) -> tuple[Array, list[Flag]]:
         w, xp = self.system.w, namespace(self.system.w)
-        d2f = _elementwise("the derivative of df", d2f)
+        d2f = elementwise("the derivative of df", d2f)
         d2f = _complex(d2f) if is_complex(self.dfw) else d2f
         y = d2f(w)
         flags = [_reports.not_finite_at("the derivative of df", y, w)]
@@ -251,7 +251,7 @@ def _independent(A: Array, options: Options, backend: Backend) -> tuple[Array, A
     return w, V, singular, kappa, second
 
 
-def _elementwise(name: str, function: object) -> ScalarFunction:
+def elementwise(name: str, function: object) -> ScalarFunction:
     """A function whose results are checked; real only of real arguments."""
     if not callable(function):
         raise InputTypeError(f"{name} must be a function of an array, elementwise, got {kind(function)}")

@@ -235,7 +235,7 @@ def not_finite_at(name: str, y: Array, w: Array) -> Flag:
 
 def not_the_derivative(where: Array, of: str, w: Array, dfw: Array) -> Flag:
     """What should be the derivative of f, or of df, is that of another function."""
-    derivative = {"f": "df", "df": "its derivative by torch"}[of]
+    derivative = {"f": "df", "df": "its derivative by the library"}[of]
 
     def report(index: Index) -> Exception:
         *batch, j = index

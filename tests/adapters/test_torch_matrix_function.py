@@ -150,7 +150,7 @@ def test_refusals() -> None:
     # exact to first order, but torch cannot differentiate it
     hidden = (torch.exp, lambda z: torch.exp(z).detach())
     (g,) = torch.autograd.grad(loss(A, hidden), A, create_graph=True)
-    with pytest.raises(arreig.InputError, match=r"its derivative by torch must be the derivative of df"):
+    with pytest.raises(arreig.InputError, match=r"its derivative by the library must be the derivative of df"):
         g.sum().backward()
 
 
