@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.experimental.sparse import BCOO, JAXSparse
 
 from arreig import Functional, InputError, InputTypeError
 from arreig._decompositions import _inputs
+from arreig._decompositions._selected import Kind, method, policy_of, requested
 from arreig._decompositions.eigs import KeptDegeneracy, Which
 from arreig._decompositions.eigsh import WhichHermitian
 from arreig._gauge import GaugeOption
@@ -26,7 +30,9 @@ def _entries(name: str, X: Any) -> tuple[Entries, tuple[int, ...]]:
             raise InputError(
                 f"{name} must be one sparse matrix, a BCOO array with n_batch = n_dense = 0; got {X.n_batch} and {X.n_dense}"
             )
-        shape, entries = tuple(X.shape), Entries(inexact(X.data), X.indices)
+        values = inexact(X.data)
+        admit(name, values[:0].reshape(0, 0))  # for the dtype's sake
+        shape, entries = tuple(X.shape), Entries(values, X.indices)
     elif isinstance(X, JAXSparse):
         raise InputTypeError(f"{name} must be a dense array or a BCOO array, got {_inputs.kind(X)}; use its to_bcoo()")
     else:
@@ -48,13 +54,46 @@ def _eigenpairs(A: Any, B: Any, k: int, v0: Any, gauge: Any, check: Check, hermi
             raise InputTypeError(
                 "A and B must both be dense, or both be BCOO arrays; one of them is not like the other"
             )
+        if a.values.real.dtype != b.values.real.dtype:
+            raise InputTypeError(
+                f"B must have the precision of A, {a.values.dtype}, got {b.values.dtype}; convert one of them"
+            )
     check, tell = checks(check)
-    z = gauge.z if isinstance(gauge, Functional) else None
-    options |= {"gauge": None if z is not None else gauge, "check": check}
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= shape[0]:
-        raise InputError(f"k must be an integer between 1 and the order of the matrix, {shape[0]}; got {k!r}")
-    selected = Selected(hermitian, shape[0], k, tuple(sorted(options.items())))
+    n, real = shape[0], not any(jnp.issubdtype(X.values.dtype, jnp.complexfloating) for X in (a, b) if X is not None)
+    z, v0 = (
+        _vector(name, x, n, real and (hermitian or name == "v0"))
+        for name, x in (("Functional's z", gauge.z if isinstance(gauge, Functional) else None), ("v0", v0))
+    )
+    # What is wrong with options is raised here: where the matrix is a tracer it would be found in a callback.
+    requested(Kind(n, hermitian, real), k, options["which"], options["sigma"], v0, *map(options.get, _ITERATION))
+    method(options["solve"])
+    policy_of(options["degeneracy"])
+    _inputs.sort(options.get("sort"))
+    if gauge is not None and z is None:
+        metric = hermitian and b is not None
+        _inputs.gauge(gauge, np.broadcast_to(0.0, shape), complex_vectors=not (real and hermitian), metric=metric)
+    options |= {"gauge": gauge if z is None else None, "check": check}
+    selected = Selected(hermitian, n, int(k), tuple(sorted(options.items())))
     return EigPair(*Eigenpairs(selected, tell)((a, b, z, v0)))
+
+
+_ITERATION = ("ncv", "tol", "maxiter")
+
+
+def _vector(name: str, x: Any, n: int, real: bool) -> Array | None:
+    """A vector that goes with the matrix."""
+    if x is None:
+        return None
+    if not isinstance(x, jax.Array | np.ndarray):
+        raise InputTypeError(f"{name} must be an array of JAX or NumPy, got {_inputs.kind(x)}")
+    x = inexact(jnp.asarray(x))
+    if x.shape != (n,):
+        raise InputError(f"{name} must have shape {(n,)}, got {x.shape}")
+    if real and jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise InputTypeError(
+            f"{name} must be real, because the matrices and what it belongs to are real; got {x.dtype}"
+        )
+    return x
 
 
 def eigs(

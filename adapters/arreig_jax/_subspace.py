@@ -52,7 +52,7 @@ class _Solve:
     def __call__(self, C: Array, /, *, equation: Sylvester) -> Array:
         A, out, *form = self.saved
         if isinstance(C, np.ndarray):
-            return equation.solve(out, C, *form)  # type: ignore[no-any-return]
+            return equation.solve(out, C, *form)
         return Solution(equation)((A.astype(out.dtype), out, *form), (C.astype(out.dtype),))[0]
 
 

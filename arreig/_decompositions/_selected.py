@@ -1,7 +1,7 @@
 """What eigs and eigsh do before there is anything to differentiate: admit the matrices, compute or take the eigenpairs."""
 
 from numbers import Complex, Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, namespace, real, roundoff
 from .._backends.deflated import Method
@@ -67,8 +67,23 @@ def _matrix(name: str, A: Any) -> Source:
     return X
 
 
+class Kind(NamedTuple):
+    """What options are checked against where there is no matrix yet."""
+
+    n: int
+    hermitian: bool
+    real: bool
+
+
 def requested(
-    pencil: Pencil, k: object, which: object, sigma: object, v0: Host | None, ncv: object, tol: object, maxiter: object
+    pencil: Pencil | Kind,
+    k: object,
+    which: object,
+    sigma: object,
+    v0: Host | None,
+    ncv: object,
+    tol: object,
+    maxiter: object,
 ) -> Request:
     """The options of ARPACK, checked."""
     n, names = pencil.n, WHICH_HERMITIAN if pencil.hermitian else WHICH
@@ -118,6 +133,16 @@ def method(solve: object) -> Method:
         return solve  # type: ignore[return-value]
     raise InputError(
         f"solve must be 'auto', 'direct', 'iterative' or a function solve(shift, x, adjoint); got {solve!r}"
+    )
+
+
+def policy_of(degeneracy: object) -> Raise | Mask:
+    """The option degeneracy."""
+    if isinstance(degeneracy, str) and degeneracy in ("raise", "mask"):
+        return Raise() if degeneracy == "raise" else Mask()
+    raise InputError(
+        f"degeneracy must be 'raise' or 'mask' for a few eigenpairs: the other policies are for losses smooth in the matrix as a "
+        f"whole, which need all eigenpairs (arreig.eig, arreig.eigh); got {degeneracy!r}"
     )
 
 
@@ -200,12 +225,7 @@ def selected(
     if isinstance(eigensystem, PartialResult):
         return _own(A, B, carried(eigensystem), hermitian)
     checking = _inputs.switch("check", check)
-    policy = degeneracy if isinstance(degeneracy, str) else None
-    if policy not in ("raise", "mask"):
-        raise InputError(
-            f"degeneracy must be 'raise' or 'mask' for a few eigenpairs: the other policies are for losses smooth in the matrix "
-            f"as a whole, which need all eigenpairs (arreig.eig, arreig.eigh); got {degeneracy!r}"
-        )
+    policy = policy_of(degeneracy)
     a, b, pencil = admitted(A, B, hermitian)
     solving = method(solve)
     start = None if v0 is None else a.vector("v0", v0)
@@ -251,7 +271,7 @@ def selected(
         w,
         V,
         chosen,
-        Raise() if policy == "raise" else Mask(),
+        policy,
         checking,
         solving,
         request.sigma,

@@ -213,6 +213,60 @@ def test_a_scan_becomes_differentiable_by_exchanging_the_call() -> None:
     np.testing.assert_allclose(g, expected, atol=1e-8 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("kind", ["eig", "eigh", "eigvals", "eigvalsh"])
+def test_forward_mode_in_each_matrix_alone(kind: str) -> None:
+    hermitian = "h" in kind
+    X = matrices("complex128", hermitian=hermitian)[0]
+    Y, dA, dB = X @ X.conj().T + np.eye(N), X + np.eye(N), np.eye(N) * 2.0
+    together = getattr(arreig, f"{kind}_jvp")(X, dA, B=Y, dB=dB)
+
+    def along(dA: Any, dB: Any) -> Any:
+        X_, Y_ = jnp.asarray(X), jnp.asarray(Y)
+        function = getattr(arreig_jax, kind)
+        if dA is None:
+            return jax.jvp(lambda B: function(X_, B), (Y_,), (jnp.asarray(dB, dtype=complex),))[1]
+        return jax.jvp(lambda A: function(A, Y_), (X_,), (jnp.asarray(dA),))[1]
+
+    parts = [x + y for x, y in zip(*map(jax.tree.leaves, (along(dA, None), along(None, dB))), strict=True)]
+    for part, whole in zip(parts, jax.tree.leaves(together), strict=True):
+        np.testing.assert_allclose(part, whole, atol=1e-11)
+
+
+def test_a_mapped_gauge_vector() -> None:
+    """For a batch of matrices that is not mapped: z gets axes of length 1."""
+    A, z = jnp.asarray(matrices("complex128")), jnp.asarray(IMAG[0])
+
+    def vectors(A: Any, z: Any) -> Any:
+        return arreig_jax.eig(A, gauge=arreig.Functional(z), sort="abs").eigenvectors
+
+    out = jax.vmap(vectors, in_axes=(None, 1), out_axes=1)(A, z)
+    expected = np.stack([vectors(A, np.asarray(z[:, i])) for i in range(N)], axis=1)
+    np.testing.assert_allclose(out, expected, atol=1e-13)
+    g = jax.vmap(jax.grad(lambda A, z: vectors(A, z).real.sum()), in_axes=(None, 0))(A, z[:2])
+    np.testing.assert_allclose(g[1], jax.grad(lambda A: vectors(A, z[1]).real.sum())(A), atol=1e-13)
+
+
+def test_a_reason_is_told_once() -> None:
+    told: list[Exception] = []
+    logm = jax.jit(jax.grad(lambda A: arreig_jax.logm(A, check=told.append).real.sum()))
+    eigh = jax.jit(jax.grad(lambda A: arreig_jax.eigh(A, check=told.append)[0].sum()))
+    P = jax.jit(jax.grad(lambda A: arreig_jax.spectral_projector(A, 2, check=told.append).sum()))
+    nan = jax.jit(jax.grad(lambda A: arreig_jax.eigvals(A, check=told.append).real.sum()))
+    f = jax.jit(lambda A: arreig_jax.matrix_function(A, jnp.log, lambda w: 1 / w, check=told.append))
+    for function, A, error in (
+        (logm, jnp.zeros((3, 3)), arreig.NonFiniteError),
+        (eigh, jnp.triu(jnp.ones((3, 3))), arreig.InputError),
+        (P, jnp.eye(3), arreig.SpectrumNotSeparatedError),
+        (nan, jnp.full((3, 3), jnp.nan), arreig.NonFiniteError),
+        (f, jnp.zeros((3, 3)), arreig.ArreigError),
+    ):
+        told.clear()
+        assert np.isnan(function(A)).all()
+        jax.effects_barrier()
+        assert [type(error) for error in told] == [error]
+    assert "outside of jax.jit the same call" in str(told[0])
+
+
 def test_errors_are_raised_where_there_are_numbers_and_told_where_not() -> None:
     told: list[Exception] = []
     twice = jnp.stack([jnp.asarray(REAL[0, :3, :3]), jnp.eye(3)])
@@ -269,6 +323,23 @@ def test_errors_are_raised_where_there_are_numbers_and_told_where_not() -> None:
             lambda A: jax.grad(lambda a: arreig_jax.matrix_function(A, lambda w: a * w, lambda w: a).real.sum())(1.0),
             arreig.InputTypeError,
             "f contains an array that JAX traces",
+        ),
+        (
+            lambda A: jax.jit(lambda A, t: arreig_jax.spectral_projector(A, lambda w: w.real > t))(A, 0.0),
+            arreig.InputTypeError,
+            "select contains an array that JAX traces",
+        ),
+        (
+            lambda A: jax.jit(lambda A: arreig_jax.matrix_function(A, None, None))(A),
+            arreig.InputTypeError,
+            "f must be a function",
+        ),
+        (
+            lambda A: jax.hessian(
+                lambda A: arreig_jax.matrix_function(A, jnp.exp, lambda w: jax.lax.stop_gradient(jnp.exp(w))).real.sum()
+            )(A),
+            arreig.InputError,
+            "must be the derivative of df",
         ),
         (
             lambda A: jax.jit(lambda A: arreig_jax.invariant_subspace(A, lambda w: w.real > 0))(A),
