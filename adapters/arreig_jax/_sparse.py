@@ -86,14 +86,14 @@ def _vector(name: str, x: Any, n: int, real: bool) -> Array | None:
         return None
     if not isinstance(x, jax.Array | np.ndarray):
         raise InputTypeError(f"{name} must be an array of JAX or NumPy, got {_inputs.kind(x)}")
-    x = inexact(jnp.asarray(x))
-    if x.shape != (n,):
-        raise InputError(f"{name} must have shape {(n,)}, got {x.shape}")
-    if real and jnp.issubdtype(x.dtype, jnp.complexfloating):
+    vector: Array = inexact(jnp.asarray(x))
+    if vector.shape != (n,):
+        raise InputError(f"{name} must have shape {(n,)}, got {vector.shape}")
+    if real and jnp.issubdtype(vector.dtype, jnp.complexfloating):
         raise InputTypeError(
-            f"{name} must be real, because the matrices and what it belongs to are real; got {x.dtype}"
+            f"{name} must be real, because the matrices and what it belongs to are real; got {vector.dtype}"
         )
-    return x
+    return vector
 
 
 def eigs(
