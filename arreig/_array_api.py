@@ -70,7 +70,7 @@ def conj(x: Array) -> Array:
 
 def adjoint(X: Array) -> Array:
     """X^H."""
-    return conj(X.mT)
+    return conj(X.mT) if is_complex(X) else X.mT
 
 
 def column_dot(X: Array, Y: Array) -> Array:

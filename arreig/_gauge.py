@@ -67,6 +67,11 @@ def _none(V: Array) -> Array:
 class Gauge(ABC):
     """What the rules and the public functions ask of a gauge; V, U, gV ``(..., n, n)``, one vector a column."""
 
+    @property
+    def conjugates(self) -> bool:
+        """Whether it leaves conjugate vectors conjugate, and real ones real."""
+        return True
+
     @abstractmethod
     def scale(self, V: Array, /) -> Array:
         """The number ``(..., n)`` that the gauge sets to 1 for each column."""
@@ -313,6 +318,10 @@ class Functional(_Linear):
                 f"Functional(z) expects an array, of the library of the matrices it is for; got {self.z!r}"
             ) from None
         object.__setattr__(self, "z", z)
+
+    @property
+    def conjugates(self) -> bool:
+        return not is_complex(self.z)
 
     def _z(self, V: Array) -> Array:
         return namespace(V).astype(self.z, V.dtype, copy=False)[..., :, None]
