@@ -127,7 +127,8 @@ class ConjugateBasis(Basis):
         return re + 1j * xp.where(partners.paired, b - partners.swapped(b), 0.0)
 
     def scaled(self, X: Array, c: Array, /) -> Array:
-        return X * real(c)[..., None, :] - self.partners.swapped(X) * imag(c)[..., None, :]
+        minus_imag = real(1j * c)  # torch.vmap has no imaginary part of what a conjugate only stands for
+        return X * real(c)[..., None, :] + self.partners.swapped(X) * minus_imag[..., None, :]
 
     def weights(self, F: Array, /) -> Any:
         G = self.partners.rows_swapped(F)
