@@ -115,8 +115,11 @@ def diagonal_matrix(x: Array) -> Array:
 
 def first(where: Array) -> Array:
     """Mask of the first True in every column (..., n, m) that has one."""
-    xp = namespace(where)
-    return where & (xp.cumulative_sum(xp.astype(where, xp.int32), axis=-2) == 1)
+    xp, n = namespace(where), where.shape[-2]
+    if n == 0:
+        return where
+    i = xp.arange(n, device=device(where))
+    return where & (i[:, None] == xp.argmax(xp.astype(where, xp.uint8), axis=-2, keepdims=True))
 
 
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:

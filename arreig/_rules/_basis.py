@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from .._array_api import adjoint, column_dot, column_norm, diagonal, diagonal_matrix, promote_complex, real
+from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, promote_complex
 from .._types import Array
 from ._pencil import Pencil
 
@@ -51,6 +51,10 @@ class Basis(ABC):
         """For every vector the largest of the nonnegative numbers (..., n) of those that move with it."""
 
     @abstractmethod
+    def joint(self, turns: Array, /) -> Array:
+        """Derivatives (..., n) of a loss by the phases, of vectors that turn together by the common one."""
+
+    @abstractmethod
     def matrix(self, A: Array, /) -> Array:
         """A in the dtype of columns, to multiply them from the left."""
 
@@ -59,8 +63,12 @@ class Basis(ABC):
         """Norms (..., n) of columns."""
 
     @abstractmethod
-    def dot(self, X: Array, Y: Array, /) -> Array:
-        """x_j^H y_j (..., n), complex."""
+    def along(self, X: Array, /) -> Array:
+        """v_j^H x_j (..., n), complex."""
+
+    @abstractmethod
+    def multiples(self, c: Array, /) -> Array:
+        """Columns c_j v_j, c (..., n) complex."""
 
     @abstractmethod
     def scaled(self, X: Array, c: Array, /) -> Array:
@@ -121,9 +129,9 @@ class Basis(ABC):
         return self.norm(self.V)
 
     @cached_property
+    @abstractmethod
     def squares(self) -> Array:
         """||v_j||^2 (..., n), smooth also where entries vanish."""
-        return real(self.dot(self.V, self.V))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +154,24 @@ class ComplexBasis(Basis):
     def together(self, x: Array, /) -> Array:
         return x
 
+    def joint(self, turns: Array, /) -> Array:
+        return turns
+
     def matrix(self, A: Array, /) -> Array:
         return promote_complex(A)
 
     def norm(self, X: Array, /) -> Array:
         return column_norm(X)
 
-    def dot(self, X: Array, Y: Array, /) -> Array:
-        return column_dot(X, Y)
+    def along(self, X: Array, /) -> Array:
+        return column_dot(self.V, X)
+
+    def multiples(self, c: Array, /) -> Array:
+        return self.V * c[..., None, :]
+
+    @cached_property
+    def squares(self) -> Array:
+        return column_square(self.V)
 
     def scaled(self, X: Array, c: Array, /) -> Array:
         return X * c[..., None, :]

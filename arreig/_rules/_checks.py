@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .._array_api import diagonal, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
 from .._degeneracy import Degeneracy, gaps, varies
-from .._gauge import Gauge
+from .._gauge import Gauge, Joint, each
 from .._types import Array
 from ._pencil import growth
 
@@ -32,11 +32,13 @@ class CotangentFlags(NamedTuple):
 
 
 class Projected(NamedTuple):
-    """Of the cotangents that a rule makes a gradient of, each (..., n)."""
+    """Of the cotangents that a rule makes a gradient of, arrays (..., n)."""
 
     h: Array  # norms of gh
     of: Array  # norms of the gV that it comes from
     gw: Array  # moduli of gw
+    reach: Array  # as the caller's, of vectors that turn together the larger one
+    joint: Joint = each
 
 
 def cotangent_flags(
@@ -96,7 +98,7 @@ def cotangent_flags(
             lambda: varies(gw, w, kappa, size),
         ),
         nowhere(pairs) if split is None else _ill_defined(split, N(), v, lengths, W_norm, gaps_inverse, gw),
-        gauge.dependence(V, gV, reach, noise[..., None]),
+        gauge.dependence(V, gV, projected.reach, noise[..., None], projected.joint),
         _lost(
             result,
             magnitude[..., :, None] * gaps_inverse * (width * h)[..., None, :],

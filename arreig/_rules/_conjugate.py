@@ -21,6 +21,9 @@ closed under conjugation, with p the partner of j, q that of k, and the same als
     (Q_R)_jk = K0 (P_R)_jk + K1 (P_R)_pq + K2 (P_R)_jq + K3 (P_R)_pk
     K0 = Re(F_jk + F_pk)/2    K1 = Re(F_jk - F_pk)/2    K2 = -Im(F_jk + F_pk)/2    K3 = Im(F_jk - F_pk)/2
 
+K1 and K2 change their signs where k and q are exchanged, and vanish where q = k, so that K1 (P_R)_pq + K2 (P_R)_jq is what
+-(K1 (P_R)_pk + K2 (P_R)_jk) becomes by that exchange.
+
 Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cotangent counts its mean over a pair,
 (g_j + conj(g_p))/2.
 """
@@ -51,9 +54,18 @@ class Partners:
         """Those that have a partner."""
         return self.up | self.down
 
+    @cached_property
+    def _index(self) -> Array:
+        """The partner of each eigenvalue, in the batch flattened to one axis."""
+        xp = namespace(self.up)
+        up, down = (xp.astype(xp.reshape(x, (-1,)), xp.int64) for x in (self.up, self.down))
+        return xp.arange(up.shape[0], device=device(up)) + up - down
+
     def swapped(self, x: Array) -> Array:
         """x with partners exchanged on the last axis; x (..., n) or (..., m, n)."""
         xp, up, down = namespace(x), self.up, self.down
+        if up.ndim == 1:
+            return xp.take(x, self._index, axis=-1)
         if x.ndim > up.ndim:
             up, down = up[..., None, :], down[..., None, :]
         return xp.where(up, xp.roll(x, -1, axis=-1), xp.where(down, xp.roll(x, 1, axis=-1), x))
@@ -61,8 +73,8 @@ class Partners:
     def rows_swapped(self, X: Array) -> Array:
         """X (..., n, m) with partners exchanged on the last axis but one."""
         xp = namespace(X)
-        previous = xp.where(self.down[..., :, None], xp.roll(X, 1, axis=-2), X)
-        return xp.where(self.up[..., :, None], xp.roll(X, -1, axis=-2), previous)
+        rows = xp.reshape(X, (self._index.shape[0], X.shape[-1]))
+        return xp.reshape(xp.take(rows, self._index, axis=0), X.shape)
 
     def columns(self, X: Array) -> Array:
         """X_R; of an X that is not closed, that of its mean over pairs."""
@@ -112,6 +124,9 @@ class ConjugateBasis(Basis):
     def together(self, x: Array, /) -> Array:
         return namespace(x).maximum(x, self.partners.swapped(x))
 
+    def joint(self, turns: Array, /) -> Array:
+        return namespace(turns).where(self.partners.paired, turns - self.partners.swapped(turns), turns)
+
     def matrix(self, A: Array, /) -> Array:
         return A
 
@@ -120,25 +135,47 @@ class ConjugateBasis(Basis):
         xp = namespace(x)
         return xp.where(self.partners.paired, xp.hypot(x, self.partners.swapped(x)), x)
 
-    def dot(self, X: Array, Y: Array, /) -> Array:
-        xp, partners = namespace(X, Y), self.partners
-        a, b = xp.sum(X * Y, axis=-2), xp.sum(X * partners.swapped(Y), axis=-2)
+    @cached_property
+    def _swapped(self) -> Array:
+        return self.partners.swapped(self.V)
+
+    def along(self, X: Array, /) -> Array:
+        xp = namespace(X)
+        a, b = xp.sum(self.V * X, axis=-2), xp.sum(self._swapped * X, axis=-2)
+        return self._summed(a, -b)
+
+    def _summed(self, a: Array, b: Array) -> Array:
+        """Complex numbers (..., n) from what belongs to the real vectors."""
+        xp, partners = namespace(a), self.partners
         re = xp.where(partners.paired, a + partners.swapped(a), a)
         return re + 1j * xp.where(partners.paired, b - partners.swapped(b), 0.0)
 
+    def multiples(self, c: Array, /) -> Array:
+        return self._scaled(self.V, self._swapped, c)
+
+    @cached_property
+    def squares(self) -> Array:
+        a = namespace(self.V).sum(self.V * self.V, axis=-2)
+        return namespace(a).where(self.partners.paired, a + self.partners.swapped(a), a)
+
     def scaled(self, X: Array, c: Array, /) -> Array:
+        return self._scaled(X, self.partners.swapped(X), c)
+
+    @staticmethod
+    def _scaled(X: Array, swapped: Array, c: Array) -> Array:
         minus_imag = real(1j * c)  # torch.vmap has no imaginary part of what a conjugate only stands for
-        return X * real(c)[..., None, :] + self.partners.swapped(X) * minus_imag[..., None, :]
+        return X * real(c)[..., None, :] + swapped * minus_imag[..., None, :]
 
     def weights(self, F: Array, /) -> Any:
+        F = F / 2
         G = self.partners.rows_swapped(F)
-        total, difference = (F + G) / 2, (F - G) / 2
-        return real(total), real(difference), -imag(total), imag(difference)
+        total, difference = F + G, F - G
+        return real(total), real(difference), imag(total), imag(difference)  # K0, K1, -K2, K3
 
     def weighted(self, F: Any, P: Array, /) -> Array:
-        K0, K1, K2, K3 = F
+        K0, K1, minus_K2, K3 = F
         Q = self.partners.rows_swapped(P)
-        return K0 * P + K3 * Q + K2 * self.partners.swapped(P) + K1 * self.partners.swapped(Q)
+        return K0 * P + K3 * Q + self.partners.swapped(minus_K2 * P - K1 * Q)
 
     def of_diagonal(self, x: Array, /) -> Array:
         xp = namespace(x)
@@ -147,10 +184,7 @@ class ConjugateBasis(Basis):
         return xp.where(on, (real(x) / self._d)[..., :, None], xp.where(self._beside, half, 0.0))
 
     def diagonal(self, P: Array, /) -> Array:
-        xp, partners = namespace(P), self.partners
-        a, b = diagonal(P), xp.sum(xp.where(self._beside, P, 0.0), axis=-1)
-        re = xp.where(partners.paired, a + partners.swapped(a), a)
-        return re + 1j * xp.where(partners.paired, b - partners.swapped(b), 0.0)
+        return self._summed(diagonal(P), namespace(P).sum(namespace(P).where(self._beside, P, 0.0), axis=-1))
 
     def coefficients(self, P: Array, /) -> Array:
         xp, up, down = namespace(P), self.partners.up[..., :, None], self.partners.down[..., :, None]

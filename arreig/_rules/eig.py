@@ -201,13 +201,13 @@ class AdjointEquation:
         basis, w = self.basis, self.w
         BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
         R = self.gh + (adjoint(basis.matrix(self.A)) @ Y - BYw)
-        R = R - basis.scaled(basis.V, basis.dot(basis.V, R) / basis.squares)
+        R = R - basis.multiples(basis.along(R) / basis.squares)
         return R, asks(basis.norm(R), basis.norm(Y), basis.norm(self.gh), w, self.sensitivity, self.size)
 
     def step(self, Y: Array, R: Array) -> Array:
         """What Y lacks, by its negative residual."""
         basis = self.basis
-        return self._solved(self.gw - basis.dot(times(basis.pencil, basis.V), Y), R)
+        return self._solved(self.gw - basis.along(times_adjoint(basis.pencil, Y)), R)
 
     def corrected(self, Y: Array, R: Array, asking: Array, constant: Constant) -> Array:
         """One step of refinement."""
@@ -251,7 +251,13 @@ def vjp(
         V,
         lengths=lengths,
         reach=reach,
-        projected=Projected(basis.norm(equation.gh), basis.together(lengths), xp.abs(equation.gw)),
+        projected=Projected(
+            basis.norm(equation.gh),
+            basis.together(lengths),
+            xp.abs(equation.gw),
+            basis.together(reach),
+            basis.joint,
+        ),
         F=equation.F,
         V_norm=basis.lengths,
         W_norm=W_norm,
@@ -308,13 +314,13 @@ def eigenvalue_vjp(
     """
     xp, g = namespace(w), basis.values(gw)
     nothing = xp.all(g == 0, axis=-1)[..., None, None]
-    gA = xp.where(nothing, 0.0, basis.solve_outer(basis.scaled(basis.V, conj(g))))
+    gA = xp.where(nothing, 0.0, basis.solve_outer(basis.multiples(conj(g))))
     gB = None
     result = matrix_norm(gA)
     term = xp.where(g == 0, 0.0, magnitude * xp.abs(g))
     share = xp.where(g == 0, 0.0, left_residual)
     if basis.pencil is not None:
-        gB = xp.where(nothing, 0.0, basis.solve_outer(basis.scaled(basis.V, -conj(g) * w)))
+        gB = xp.where(nothing, 0.0, basis.solve_outer(basis.multiples(-conj(g) * w)))
         result = xp.maximum(result, matrix_norm(gB) / xp.where(size > 0, size, 1.0))
         term = term * growth(w, size)
     lost = ~(roundoff(w) * largest(term, -1)[..., 0] <= _DROWNED * result)

@@ -150,7 +150,7 @@ def vjp(
         V,
         lengths=lengths,
         reach=lengths,
-        projected=Projected(column_norm(gh), lengths, namespace(gw).abs(gw)),
+        projected=Projected(column_norm(gh), lengths, namespace(gw).abs(gw), lengths),
         F=F,
         V_norm=column_norm(V),
         W_norm=(1.0 if pencil is None else column_norm(Q)) / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
