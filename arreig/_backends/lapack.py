@@ -59,6 +59,9 @@ class LapackBackend(StandardBackend):
     def factorise(self, V: Array, /) -> Factor:
         return factorise(V)
 
+    def seen_empty(self, where: Array, /) -> bool:
+        return not where.any()
+
     def to_host(self, X: Array, /) -> Any:
         return X
 

@@ -48,6 +48,9 @@ class Backend(Protocol):
     def readable(self, X: Array, /) -> bool:
         """Whether X has numbers that Python can read: not so under a tracer."""
 
+    def seen_empty(self, where: Array, /) -> bool:
+        """Whether no entry of `where` is True, if that can be seen without waiting for a device; no otherwise."""
+
     def constant(self, X: Array, /) -> Array:
         """X, which the library then does not differentiate."""
 

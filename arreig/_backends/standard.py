@@ -77,6 +77,9 @@ class StandardBackend:
     def readable(self, X: Array, /) -> bool:
         return True
 
+    def seen_empty(self, where: Array, /) -> bool:
+        return False
+
     def constant(self, X: Array, /) -> Array:
         return X
 

@@ -167,10 +167,11 @@ class GeneralEigensystem(FactorisedEigensystem):
         if self.supplied or not self.options.degeneracy.exact:
             return X
         if refine == "auto":
-            R, asking = equation.residual(X)
-            return equation.corrected(X, R, asking, constant) if wanted(asking, check=self.options.check) else X
+            residual = equation.residual(X)
+            asked = wanted(residual.asking, check=self.options.check)
+            return equation.corrected(X, residual, constant) if asked else X
         for _ in range(refine):
-            X = equation.corrected(X, *equation.residual(X), constant)
+            X = equation.corrected(X, equation.residual(X), constant)
         return X
 
     def arrays(self, left: bool, flags: list[Flag]) -> tuple[tuple[Array, ...], list[Flag]]:
@@ -248,7 +249,7 @@ class GeneralEigensystem(FactorisedEigensystem):
                 lengths=lengths,
                 reach=reach,
                 W_norm=self.left_lengths,
-                pairs=self.pairs,
+                pairs=None if backend_for(self.V).seen_empty(self.pairs) else self.pairs,
                 split=self.split,
                 kappa=self.kappa,
                 accuracy=accuracy,

@@ -56,7 +56,7 @@ def cotangent_flags(
     F: Array,
     V_norm: Array,
     W_norm: Array,
-    pairs: Array,
+    pairs: Array | None,
     split: Array | None,
     kappa: Array,
     size: Array,
@@ -70,7 +70,8 @@ def cotangent_flags(
     also hold what gW contributes to all; N: the part of V^H gh whose off-diagonal must vanish in a cluster, for those that ask;
     W_norm ``(..., n)``: of the columns of V^-H; size: ||A||_F.
 
-    accuracy ``(...)``: relative error of the cotangents, u, or that of V^-H where these were made with it.
+    pairs: None if there is known to be none. accuracy ``(...)``: relative error of the cotangents, u, or that of V^-H where these
+    were made with it.
 
     lost: gA is the sum of terms w_i conj(F_ij) N_ij v_j^H and w_j gw_j v_j^H. With eps the accuracy, N_ij = v_i^H gh_j carries an
     error of eps ||v_i|| ||gh_j||, so the terms carry eps ||w_i|| ||v_i|| |F_ij| ||gh_j|| ||v_j||, and rounding errors add like
@@ -91,13 +92,15 @@ def cotangent_flags(
         width = v * growth(w, size)
     magnitude, gaps_inverse = W_norm * v, xp.abs(F)
     return CotangentFlags(
-        degeneracy.refused_cotangents(
+        nowhere(F)
+        if pairs is None
+        else degeneracy.refused_cotangents(
             pairs,
             lambda: (reach > 0)[..., None, :] | (reach > 0)[..., :, None],
             lambda: coupled(N(), pair_size(v, lengths), noise, kappa),
             lambda: varies(gw, w, kappa, size),
         ),
-        nowhere(pairs) if split is None else _ill_defined(split, N(), v, lengths, W_norm, gaps_inverse, gw),
+        nowhere(F) if split is None else _ill_defined(split, N(), v, lengths, W_norm, gaps_inverse, gw),
         gauge.dependence(V, gV, projected.reach, noise[..., None], projected.joint),
         _lost(
             result,

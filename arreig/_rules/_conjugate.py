@@ -78,10 +78,8 @@ class Partners:
 
     def columns(self, X: Array) -> Array:
         """X_R; of an X that is not closed, that of its mean over pairs."""
-        xp, up, down = namespace(X), self.up[..., None, :], self.down[..., None, :]
-        re, im = real(X), imag(X)
-        second = xp.where(down, (xp.roll(im, 1, axis=-1) - im) / 2, re)
-        return xp.where(up, (re + xp.roll(re, -1, axis=-1)) / 2, second)
+        X = X + conj(self.swapped(X))
+        return namespace(X).where(self.down[..., None, :], -imag(X), real(X)) / 2
 
     def array(self, P: Array) -> Array:
         """X_R T."""
@@ -167,7 +165,7 @@ class ConjugateBasis(Basis):
         return X * real(c)[..., None, :] + swapped * minus_imag[..., None, :]
 
     def weights(self, F: Array, /) -> Any:
-        F = F / 2
+        F = 0.5 * F
         G = self.partners.rows_swapped(F)
         total, difference = F + G, F - G
         return real(total), real(difference), imag(total), imag(difference)  # K0, K1, -K2, K3

@@ -38,6 +38,7 @@ Boeddeker et al., arXiv:1701.00392, sec. 4.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from .._array_api import adjoint, conj, is_complex, largest, matrix_norm, namespace, real, roundoff
@@ -55,6 +56,14 @@ _MIXED = 1e-3  # largest residual of left vectors, relative to |A|; it was seen 
 Constant = Callable[[Array], Array]
 """Takes an array out of its library's differentiation. A correction is 0 in exact arithmetic, and so is its derivative; in
 floating point that would cost a second derivative time and accuracy."""
+
+
+class Residual(NamedTuple):
+    """What is missing in an equation with a solution put in."""
+
+    R: Array  # as columns of the basis
+    asking: Array  # (..., n), where it is above rounding
+    solution: Array  # (..., n), norms of the solution's columns
 
 
 class Tangents(NamedTuple):
@@ -112,21 +121,21 @@ class TangentEquation:
         P = xp.where(self.refused, 0.0, basis.solve(self.dM))
         return Tangents(basis.combined(basis.weighted(self.F, P)), basis.diagonal(P))
 
-    def residual(self, X: Tangents) -> tuple[Array, Array]:
-        """R, and the columns (..., n) that ask for refinement."""
+    def residual(self, X: Tangents) -> Residual:
+        """R."""
         basis, pencil = self.basis, self.basis.pencil
         Sdw = basis.scaled(times(pencil, basis.V), X.dw)
         R = Sdw - self.dM - (basis.matrix(self.A) @ X.U - basis.scaled(times(pencil, X.U), self.w))
-        given = basis.norm(self.dM) + basis.norm(Sdw)
-        asking = asks(basis.norm(R), basis.norm(X.U), given, self.w, self.sensitivity, self.size)
-        return R, asking & ~self.left_out
+        given, u = basis.norm(self.dM) + basis.norm(Sdw), basis.norm(X.U)
+        asking = asks(basis.norm(R), u, given, self.w, self.sensitivity, self.size)
+        return Residual(R, asking & ~self.left_out, u)
 
-    def corrected(self, X: Tangents, R: Array, asking: Array, constant: Constant) -> Tangents:
-        """One step of refinement from the residual R."""
+    def corrected(self, X: Tangents, residual: Residual, constant: Constant) -> Tangents:
+        """One step of refinement."""
         xp, basis = namespace(self.w), self.basis
-        E = xp.where(self.refused, 0.0, basis.solve(R))
+        E = xp.where(self.refused, 0.0, basis.solve(residual.R))
         D = -basis.combined(basis.weighted(self.F, E))
-        accept = asking & trusted(basis.norm(D), basis.norm(X.U))
+        accept = residual.asking & trusted(basis.norm(D), residual.solution)
         return Tangents(
             X.U + constant(xp.where(accept[..., None, :], D, 0.0)),
             X.dw - constant(xp.where(accept, basis.diagonal(E), 0.0)),
@@ -196,23 +205,29 @@ class AdjointEquation:
         gP = basis.of_diagonal(gw) + basis.weighted(self.weights, basis.tested(gh))
         return namespace(gw).where(self.refused, 0.0, basis.solve_adjoint(gP))
 
-    def residual(self, Y: Array) -> tuple[Array, Array]:
-        """-R, and the columns (..., n) that ask for refinement."""
+    @cached_property
+    def lengths(self) -> Array:
+        """Norms (..., n) of the columns of gh."""
+        return self.basis.norm(self.gh)
+
+    def residual(self, Y: Array) -> Residual:
+        """-R."""
         basis, w = self.basis, self.w
         BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
         R = self.gh + (adjoint(basis.matrix(self.A)) @ Y - BYw)
         R = R - basis.multiples(basis.along(R) / basis.squares)
-        return R, asks(basis.norm(R), basis.norm(Y), basis.norm(self.gh), w, self.sensitivity, self.size)
+        y = basis.norm(Y)
+        return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)
 
-    def step(self, Y: Array, R: Array) -> Array:
-        """What Y lacks, by its negative residual."""
+    def step(self, Y: Array, residual: Residual) -> Array:
+        """What Y lacks."""
         basis = self.basis
-        return self._solved(self.gw - basis.along(times_adjoint(basis.pencil, Y)), R)
+        return self._solved(self.gw - basis.along(times_adjoint(basis.pencil, Y)), residual.R)
 
-    def corrected(self, Y: Array, R: Array, asking: Array, constant: Constant) -> Array:
+    def corrected(self, Y: Array, residual: Residual, constant: Constant) -> Array:
         """One step of refinement."""
-        D, basis = self.step(Y, R), self.basis
-        accept = asking & trusted(basis.norm(D), basis.norm(Y))
+        D = self.step(Y, residual)
+        accept = residual.asking & trusted(self.basis.norm(D), residual.solution)
         return Y + constant(namespace(Y).where(accept[..., None, :], D, 0.0))
 
 
@@ -227,7 +242,7 @@ def vjp(
     lengths: Array,
     reach: Array,
     W_norm: Array,
-    pairs: Array,
+    pairs: Array | None,
     split: Array | None,
     kappa: Array,
     accuracy: Array,
@@ -236,7 +251,7 @@ def vjp(
 ) -> tuple[Array, Array | None, CotangentFlags]:
     """gA, gB and what is refused, from the solution Y; lengths, W_norm (..., n): norms of the columns of gV and W.
 
-    reach, accuracy: see `cotangent_flags`.
+    pairs, reach, accuracy: see `cotangent_flags`.
     """
     xp, basis, w = namespace(V), equation.basis, equation.w
     gA = basis.outer(Y)
@@ -252,7 +267,7 @@ def vjp(
         lengths=lengths,
         reach=reach,
         projected=Projected(
-            basis.norm(equation.gh),
+            equation.lengths,
             basis.together(lengths),
             xp.abs(equation.gw),
             basis.together(reach),
@@ -276,7 +291,8 @@ def refinement_step(equation: AdjointEquation) -> Array:
     """||d_j||/||y_j|| (..., n) of the first step, an estimate of the error of column j without it; infinite if V is singular."""
     xp, basis, refused = namespace(equation.w), equation.basis, equation.refused
     Y = equation.solution()
-    y, d = basis.norm(Y), basis.norm(equation.step(Y, equation.residual(Y)[0]))
+    residual = equation.residual(Y)
+    y, d = residual.solution, basis.norm(equation.step(Y, residual))
     return xp.where(refused[..., 0], xp.inf, d / xp.where(y > 0, y, 1.0))
 
 
