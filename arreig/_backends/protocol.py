@@ -58,7 +58,11 @@ class Backend(Protocol):
         """The value of a zero-dimensional X."""
 
     def eig(self, A: Array, /) -> EigPair:
-        """Eigenvalues and eigenvectors, both complex; conjugate pairs of a real A are neighbours, +imag first."""
+        """Eigenvalues and eigenvectors, both complex.
+
+        Of a real A conjugate pairs are neighbours, +imag first, with conjugate vectors, and real eigenvalues have real vectors:
+        derivatives are computed in real arithmetic, which relies on it.
+        """
 
     def eigh(self, A: Array, /) -> EigPair:
         """Ascending eigenvalues and orthonormal eigenvectors of a Hermitian A."""

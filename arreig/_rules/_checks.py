@@ -53,7 +53,7 @@ def cotangent_flags(
     lengths: Array,
     reach: Array,
     projected: Projected,
-    F: Array,
+    F_size: Array,
     V_norm: Array,
     W_norm: Array,
     pairs: Array | None,
@@ -68,7 +68,7 @@ def cotangent_flags(
 
     lengths ``(..., n)``: of the columns of gV. reach ``(..., n)``: size of the caller's cotangents of each vector; gV may
     also hold what gW contributes to all; N: the part of V^H gh whose off-diagonal must vanish in a cluster, for those that ask;
-    W_norm ``(..., n)``: of the columns of V^-H; size: ||A||_F.
+    F_size: |F_ij|; W_norm ``(..., n)``: of the columns of V^-H; size: ||A||_F.
 
     pairs: None if there is known to be none. accuracy ``(...)``: relative error of the cotangents, u, or that of V^-H where these
     were made with it.
@@ -90,9 +90,9 @@ def cotangent_flags(
     if gB is not None:
         result = xp.maximum(result, matrix_norm(gB) / xp.where(size == 0, 1.0, size))
         width = v * growth(w, size)
-    magnitude, gaps_inverse = W_norm * v, xp.abs(F)
+    magnitude = W_norm * v
     return CotangentFlags(
-        nowhere(F)
+        nowhere(F_size)
         if pairs is None
         else degeneracy.refused_cotangents(
             pairs,
@@ -100,11 +100,11 @@ def cotangent_flags(
             lambda: coupled(N(), pair_size(v, lengths), noise, kappa),
             lambda: varies(gw, w, kappa, size),
         ),
-        nowhere(F) if split is None else _ill_defined(split, N(), v, lengths, W_norm, gaps_inverse, gw),
+        nowhere(F_size) if split is None else _ill_defined(split, N(), v, lengths, W_norm, F_size, gw),
         gauge.dependence(V, gV, projected.reach, noise[..., None], projected.joint),
         _lost(
             result,
-            magnitude[..., :, None] * gaps_inverse * (width * h)[..., None, :],
+            magnitude[..., :, None] * F_size * (width * h)[..., None, :],
             W_norm * width * projected.gw,
             v * h,
             size=size,

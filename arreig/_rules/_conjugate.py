@@ -58,8 +58,9 @@ class Partners:
     def _index(self) -> Array:
         """The partner of each eigenvalue, in the batch flattened to one axis."""
         xp = namespace(self.up)
-        up, down = (xp.astype(xp.reshape(x, (-1,)), xp.int64) for x in (self.up, self.down))
-        return xp.arange(up.shape[0], device=device(up)) + up - down
+        up, down = (xp.reshape(x, (-1,)) for x in (self.up, self.down))
+        i = xp.arange(up.shape[0], device=device(up))
+        return i + xp.astype(up, i.dtype) - xp.astype(down, i.dtype)
 
     def swapped(self, x: Array) -> Array:
         """x with partners exchanged on the last axis; x (..., n) or (..., m, n)."""

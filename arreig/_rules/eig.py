@@ -165,8 +165,8 @@ class AdjointEquation:
     gw: Array  # as far as it counts
     A: Array
     w: Array
-    F: Array  # without the weights of the basis
-    weights: Any  # conj(F)
+    F_size: Array  # |F_ij|
+    weights: Any  # conj(F), as weights of the basis
     refused: Array  # (..., 1, 1) members
     sensitivity: Array
     size: Array
@@ -194,7 +194,7 @@ class AdjointEquation:
         refused = refused_members(kappa)
         gh = namespace(w).where(refused, 0.0, basis.columns(gauge.project_cotangent(V, gV)))
         weights = basis.weights(conj(F))
-        return cls(basis, gh, basis.values(gw), A, w, F, weights, refused, sensitivity, size)
+        return cls(basis, gh, basis.values(gw), A, w, namespace(w).abs(F), weights, refused, sensitivity, size)
 
     def solution(self) -> Array:
         """Y, as columns of the basis."""
@@ -273,7 +273,7 @@ def vjp(
             basis.together(reach),
             basis.joint,
         ),
-        F=equation.F,
+        F_size=equation.F_size,
         V_norm=basis.lengths,
         W_norm=W_norm,
         pairs=pairs,

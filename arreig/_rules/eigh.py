@@ -151,7 +151,7 @@ def vjp(
         lengths=lengths,
         reach=lengths,
         projected=Projected(column_norm(gh), lengths, namespace(gw).abs(gw), lengths),
-        F=F,
+        F_size=namespace(F).abs(F),
         V_norm=column_norm(V),
         W_norm=(1.0 if pencil is None else column_norm(Q)) / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
         pairs=pairs,
