@@ -1,7 +1,8 @@
 """The only door to array-api-compat, and the few helpers that every layer shares."""
 
-from array_api_compat import array_namespace as namespace
-from array_api_compat import device
+from typing import Any
+
+from array_api_compat import array_namespace, device
 
 from ._types import Array
 
@@ -30,9 +31,35 @@ __all__ = [
 ]
 
 
+# By type and dtype, which decide: asking anew took a third of the time of a derivative of a small matrix. The dtype matters for
+# JAX's zero gradients, which are NumPy arrays of a dtype of JAX's.
+_namespaces: dict[tuple[type, Any], Any] = {}
+_complex: dict[tuple[type, Any], bool] = {}
+
+
+def namespace(*arrays: Any) -> Any:
+    """The library of arrays, by array-api-compat; TypeError for what is no array, and for arrays of several libraries."""
+    found = None
+    for x in arrays:
+        xp = _namespaces.get((type(x), getattr(x, "dtype", None)))
+        if xp is None or (found is not None and xp is not found):
+            break
+        found = xp
+    else:
+        if found is not None:
+            return found
+    for x in arrays:
+        if hasattr(x, "dtype"):
+            _namespaces[type(x), x.dtype] = array_namespace(x)
+    return array_namespace(*arrays)
+
+
 def is_complex(x: Array) -> bool:
     """Whether x has a complex dtype."""
-    return bool(namespace(x).isdtype(x.dtype, "complex floating"))
+    key = type(x), x.dtype
+    if key not in _complex:
+        _complex[key] = bool(namespace(x).isdtype(x.dtype, "complex floating"))
+    return _complex[key]
 
 
 def real(x: Array) -> Array:
@@ -70,7 +97,7 @@ def conj(x: Array) -> Array:
 
 def adjoint(X: Array) -> Array:
     """X^H."""
-    return conj(X.mT)
+    return conj(X.mT) if is_complex(X) else X.mT
 
 
 def column_dot(X: Array, Y: Array) -> Array:
@@ -115,8 +142,11 @@ def diagonal_matrix(x: Array) -> Array:
 
 def first(where: Array) -> Array:
     """Mask of the first True in every column (..., n, m) that has one."""
-    xp = namespace(where)
-    return where & (xp.cumulative_sum(xp.astype(where, xp.int32), axis=-2) == 1)
+    xp, n = namespace(where), where.shape[-2]
+    if n == 0:
+        return where
+    i = xp.arange(n, device=device(where))
+    return where & (i[:, None] == xp.argmax(xp.astype(where, xp.uint8), axis=-2, keepdims=True))
 
 
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:

@@ -14,6 +14,7 @@ vanishes and gw is constant on C: necessary, not sufficient.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, log2
 from numbers import Real
@@ -106,6 +107,9 @@ def positive(x: object, expected: str, *, below: float = inf) -> float:
     return float(x)
 
 
+Question = Callable[[], Array]
+
+
 class Degeneracy(ABC):
     """A policy for clusters of numerically equal eigenvalues; `pairs` is what its `clusters` made of the equal pairs."""
 
@@ -128,8 +132,8 @@ class Degeneracy(ABC):
         return _inverse(xp.where(pairs, 0.0, gaps(w)))
 
     @abstractmethod
-    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
-        """Pairs whose cotangents this policy cannot serve, each argument ``(..., n, n)``.
+    def refused_cotangents(self, pairs: Array, asked: Question, coupled: Question, varying: Question, /) -> Array:
+        """Pairs ``(..., n, n)`` whose cotangents this policy cannot serve; what it does not ask is not computed.
 
         asked: a vector of the pair has a cotangent; coupled: the cotangents depend on the basis inside the cluster;
         varying: gw differs between the two.
@@ -158,8 +162,8 @@ class Raise(Degeneracy):
         "cluster), 'mask'; to reproduce a code that adds an eps to the gaps, arreig.Broaden(eps), whose gradients are biased"
     )
 
-    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
-        return pairs & (asked | varying)
+    def refused_cotangents(self, pairs: Array, asked: Question, coupled: Question, varying: Question, /) -> Array:
+        return pairs & (asked() | varying())
 
     def refused_tangents(self, pairs: Array, /) -> Array:
         return pairs
@@ -199,8 +203,8 @@ class Mask(Degeneracy):
     def clusters(self, equal: Array, /) -> Array:
         return transitive_closure(equal)
 
-    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
-        return pairs & (coupled | varying)
+    def refused_cotangents(self, pairs: Array, asked: Question, coupled: Question, varying: Question, /) -> Array:
+        return pairs & (coupled() | varying())
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ class Broaden(Degeneracy):
         F = conj(d / m) / (xp.abs(d / m) ** 2 + (r / m) ** 2) / m
         return xp.where(on_diagonal(F), 0.0, F)  # it is 0 there, but its derivative, 1/eps, is not
 
-    def refused_cotangents(self, pairs: Array, asked: Array, coupled: Array, varying: Array, /) -> Array:
+    def refused_cotangents(self, pairs: Array, asked: Question, coupled: Question, varying: Question, /) -> Array:
         return nowhere(pairs)
 
     def refused_second_derivatives(self, pairs: Array, w: Array, kappa: Array, size: Array, /) -> Array:

@@ -64,8 +64,21 @@ def _none(V: Array) -> Array:
     return nowhere(namespace(V).sum(V, axis=-2))
 
 
+Joint: TypeAlias = Callable[[Array], Array]
+
+
+def each(turns: Array) -> Array:
+    """Every vector turns by itself."""
+    return turns
+
+
 class Gauge(ABC):
     """What the rules and the public functions ask of a gauge; V, U, gV ``(..., n, n)``, one vector a column."""
+
+    @property
+    def conjugates(self) -> bool:
+        """Whether it leaves conjugate vectors conjugate, and real ones real."""
+        return True
 
     @abstractmethod
     def scale(self, V: Array, /) -> Array:
@@ -103,10 +116,11 @@ class Gauge(ABC):
         """Columns ``(..., n)`` that this gauge may rotate abruptly under rounding."""
         return _none(V)
 
-    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, /) -> Array:
+    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array:
         """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open.
 
-        size, noise ``(..., n)``: of the cotangents of each vector, and of what rounding in the loss leaves of s.
+        size, noise ``(..., n)``: of the cotangents of each vector, and of what rounding in the loss leaves of s. joint: from the
+        derivatives by the phases ``(..., n)`` to those by the ones that are free, where vectors turn together.
         """
         return _none(V)
 
@@ -217,9 +231,9 @@ class PhaseFree(Gauge):
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         return gV - V * _columns(column_dot(V, gV) / _nonzero(column_square(V)))
 
-    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, /) -> Array:
+    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array:
         """Im s_j is the loss's derivative by the phase of v_j: relative to the cotangents, above the loss's noise."""
-        return namespace(V).abs(imag(column_dot(V, gV))) > relative_tolerance(V) * size + noise
+        return namespace(V).abs(joint(imag(column_dot(V, gV)))) > relative_tolerance(V) * size + noise
 
 
 class _Linear(Gauge):
@@ -313,6 +327,10 @@ class Functional(_Linear):
                 f"Functional(z) expects an array, of the library of the matrices it is for; got {self.z!r}"
             ) from None
         object.__setattr__(self, "z", z)
+
+    @property
+    def conjugates(self) -> bool:
+        return not is_complex(self.z)
 
     def _z(self, V: Array) -> Array:
         return namespace(V).astype(self.z, V.dtype, copy=False)[..., :, None]

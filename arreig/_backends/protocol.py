@@ -48,6 +48,9 @@ class Backend(Protocol):
     def readable(self, X: Array, /) -> bool:
         """Whether X has numbers that Python can read: not so under a tracer."""
 
+    def seen_empty(self, where: Array, /) -> bool:
+        """Whether no entry of `where` is True, if that can be seen without waiting for a device; no otherwise."""
+
     def constant(self, X: Array, /) -> Array:
         """X, which the library then does not differentiate."""
 
@@ -55,7 +58,11 @@ class Backend(Protocol):
         """The value of a zero-dimensional X."""
 
     def eig(self, A: Array, /) -> EigPair:
-        """Eigenvalues and eigenvectors, both complex; conjugate pairs of a real A are neighbours, +imag first."""
+        """Eigenvalues and eigenvectors, both complex.
+
+        Of a real A conjugate pairs are neighbours, +imag first, with conjugate vectors, and real eigenvalues have real vectors:
+        derivatives are computed in real arithmetic, which relies on it.
+        """
 
     def eigh(self, A: Array, /) -> EigPair:
         """Ascending eigenvalues and orthonormal eigenvectors of a Hermitian A."""

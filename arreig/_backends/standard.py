@@ -77,6 +77,9 @@ class StandardBackend:
     def readable(self, X: Array, /) -> bool:
         return True
 
+    def seen_empty(self, where: Array, /) -> bool:
+        return False
+
     def constant(self, X: Array, /) -> Array:
         return X
 
@@ -84,7 +87,7 @@ class StandardBackend:
         return complex(X)
 
     def eig(self, A: Array, /) -> EigPair:
-        # The standard promises no order; LAPACK, and what builds on it, returns pairs of a real A as the protocol asks.
+        # The standard promises no order; LAPACK, and what builds on it (also on GPUs), returns pairs of a real A as asked.
         w, V = namespace(A).linalg.eig(A)
         return EigPair(promote_complex(w), promote_complex(V))
 

@@ -1,16 +1,14 @@
 """A V = V diag(w), or B V diag(w), for general matrices: the eigensystem behind eig and eigvals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Self
 
 from .._array_api import (
     adjoint,
     column_norm,
-    conj,
     is_complex,
-    largest,
     matrix_norm,
     namespace,
     nowhere,
@@ -18,20 +16,20 @@ from .._array_api import (
     real,
     roundoff,
 )
-from .._backends import Backend, Factor, backend_for
+from .._backends import Backend, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._perturb import Perturb
 from .._rules import eig as rules
-from .._rules._pencil import Pencil, growth, times, times_adjoint
-from .._rules._refinement import Refinement
+from .._rules._pencil import Pencil, times, times_adjoint
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
 from . import _inputs, _pencil, _reports
+from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
 from ._order import columns, descending
-from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
+from ._system import Options, Result, bare, carried, in_gauge, resolve, same_matrix
 
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
@@ -39,8 +37,8 @@ _LEFT, _LEFT_SPLIT = 1e-2, 5e-2
 
 
 @dataclass(frozen=True, eq=False)
-class GeneralEigensystem(Eigensystem):
-    """Eigenvalues and right eigenvectors, both complex, and the factorised V."""
+class GeneralEigensystem(FactorisedEigensystem):
+    """Eigenvalues and right eigenvectors, both complex, and their derivatives."""
 
     @classmethod
     def of(
@@ -138,91 +136,6 @@ class GeneralEigensystem(Eigensystem):
         w, V, pairs = clusters.w, clusters.V, clusters.pairs
         return separated(A, clusters, cls(A, w, V, options).kappa, size, policy), V, pairs, plain
 
-    @cached_property
-    def _moved(self) -> Array:
-        """A, or what `Perturb` makes of it."""
-        if self.perturbation is None:
-            return self.A
-        return self.perturbation.matrix(self.A, self.size, hermitian=False)
-
-    @cached_property
-    def decomposed(self) -> Array:
-        """The matrix that w and V decompose, with B where there is one.
-
-        After `Split` it is A + E with E V = B V diag(w) - A V, of which only the columns of clusters are more than rounding. E is
-        small, and so is its rounding error, where B V diag(w) V^-1 would have that of cond(V).
-        """
-        if self.separated is None:
-            return self._moved
-        xp = namespace(self.V)
-        moved = xp.any(self.separated, axis=-1)
-        R = times(self.pencil, self.V) * self.w[..., None, :] - promote_complex(self.A) @ self.V
-        E = adjoint(self.factor.solve_adjoint(adjoint(xp.where(moved[..., None, :], R, 0.0))))
-        E = E if self.pencil is None else E @ promote_complex(self.pencil.B)  # V^-1 = (B V)^-1 B
-        E = xp.where(xp.any(moved, axis=-1)[..., None, None], E, 0.0)  # whatever V is where nothing was moved
-        return self.A + (real(E) if self.real_matrix else E)
-
-    @cached_property
-    def factor(self) -> Factor:
-        """V factorised; with B what stands in its place on the left, W^H = S^-1 (see `_rules._pencil`)."""
-        if self.pencil is None:
-            return backend_for(self.V).factorise(self.V)
-        xp = namespace(self.V)
-        AV = promote_complex(self._moved) @ self.V / xp.where(self.size > 0, self.size, 1.0)[..., None, None]
-        return _pencil.ScaledFactor.of(xp.where(self.pencil.infinite[..., None, :], AV, times(self.pencil, self.V)))
-
-    @cached_property
-    def inverse_adjoint(self) -> Array:
-        """V^-H, or S^-H, NaN where it overflows."""
-        xp = namespace(self.V)
-        W = self.factor.inverse_adjoint()
-        # Of a lost column: NaN goes through NumPy's arithmetic without warnings, infinity and what overflows to it do not.
-        return xp.where(xp.abs(W) < roundoff(W) ** -3, W, xp.nan)
-
-    @cached_property
-    def magnitude(self) -> Array:
-        """|W_j| |v_j| (..., n): how large derivatives of w_j by A are."""
-        xp = namespace(self.V)
-        kappa = column_norm(self.inverse_adjoint) * column_norm(self.V)
-        most = roundoff(self.V) ** -2  # beyond all that it is compared with, and small enough not to overflow there
-        return xp.where(kappa > most, most, kappa)
-
-    @cached_property
-    def _growth(self) -> Array | float:
-        return 1.0 if self.pencil is None else growth(self.w, self.size)
-
-    @property
-    def kappa(self) -> Array:
-        return self.magnitude if self.pencil is None else self.magnitude / self._growth
-
-    @property
-    def sensitivity(self) -> Array:
-        return self.magnitude if self.pencil is None else self.magnitude * self._growth
-
-    @cached_property
-    def W(self) -> Array:
-        """Left eigenvectors V^-H, or (B V)^-H; NaN where V is numerically singular, for products of such numbers overflow."""
-        xp = namespace(self.V)
-        singular = xp.any(numerically_singular(self.kappa), axis=-1)[..., None, None]
-        return xp.where(singular, xp.nan, self.inverse_adjoint)
-
-    @cached_property
-    def left_residual(self) -> Array:
-        """|A^H w_j - conj(w_j) w_j|/|w_j| of the columns (..., n) of V^-H; with B as `residual` is relative to the same."""
-        xp = namespace(self.V)
-        norm = column_norm(self.inverse_adjoint)
-        W = self.inverse_adjoint * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
-        BWw = times_adjoint(self.pencil, W * conj(self.w)[..., None, :])
-        residual = column_norm(adjoint(promote_complex(self.decomposed)) @ W - BWw) / self._growth
-        return residual if self.pencil is None else xp.where(self.pencil.infinite, 0.0, residual)
-
-    @property
-    def _left_error(self) -> Array:
-        """Relative residual (...) of V^-H, which tells how accurate it is, and what a caller made with it."""
-        xp = namespace(self.V)
-        worst = largest(self.left_residual, -1)[..., 0]
-        return worst / xp.where(self.size > 0, self.size, 1.0)
-
     @property
     def defective(self) -> Flag:
         """Whether V is numerically singular."""
@@ -244,20 +157,22 @@ class GeneralEigensystem(Eigensystem):
         flags.append(_reports.at_infinity(self.at_infinity, what, self.eigenvalues))
         return X / self.pencil.unit[..., None, None]
 
-    def _refined(self, rule: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
-        """What a rule returns, refined as the options say; its last result, the columns that ask for refinement, is read.
+    def _refined(self, equation: Any) -> Any:
+        """The solution of a differentiated equation, refined as the options say; "auto" reads which columns ask for it.
 
         A supplied (w, V) is not refined: it decomposes a matrix that is A only up to its residual.
         """
-        refine, degeneracy, backend = self.options.refine, self.options.degeneracy, backend_for(self.V)
-        if self.supplied or not degeneracy.exact:
-            refine = 0
-        if refine != "auto":
-            return rule(refinement=Refinement(refine, False, backend.constant))[:-1]
-        *results, asking = rule(refinement=Refinement(0, True, backend.constant))
-        if wanted(asking, check=self.options.check):
-            *results, _ = rule(refinement=Refinement(1, False, backend.constant))
-        return tuple(results)
+        refine, constant = self.options.refine, backend_for(self.V).constant
+        X = equation.solution()
+        if self.supplied or not self.options.degeneracy.exact:
+            return X
+        if refine == "auto":
+            residual = equation.residual(X)
+            asked = wanted(residual.asking, check=self.options.check)
+            return equation.corrected(X, residual, constant) if asked else X
+        for _ in range(refine):
+            X = equation.corrected(X, equation.residual(X), constant)
+        return X
 
     def arrays(self, left: bool, flags: list[Flag]) -> tuple[tuple[Array, ...], list[Flag]]:
         """The caller's w, V and, with left, W, and the flags with those of W."""
@@ -286,13 +201,11 @@ class GeneralEigensystem(Eigensystem):
             gA, gB, split, lost = rules.eigenvalue_vjp(
                 gw,
                 self.w,
-                self.V,
-                pencil=self.pencil,
+                self.basis,
                 pairs=self.pairs,
                 split=self.split,
                 magnitude=self.magnitude,
                 size=self.size,
-                solve_adjoint=self.factor.solve_adjoint,
                 degeneracy=self.options.degeneracy,
                 left_residual=self.left_residual,
                 real_matrix=self.real_matrix,
@@ -300,38 +213,49 @@ class GeneralEigensystem(Eigensystem):
             flags += [_reports.lost_precision(lost), _reports.split_eigenvalues(split, self.eigenvalues)]
         else:
             gV = self._finite_only("gV", self.cotangent("gV", gV, self.V, flags), flags)
-            reach = column_norm(self.V) * column_norm(gV)
+            lengths = column_norm(gV)
+            reach = self.basis.lengths * lengths
             accuracy = roundoff(self.V) + 0 * self.size
             if self.separated is not None:
-                accuracy = accuracy + _LEFT_SPLIT * self._left_error
+                accuracy = accuracy + _LEFT_SPLIT * self.left_error
             gS = None
             if gW is not None:
                 gW = self._left(self.cotangent("gW", gW, self.V, flags), flags)
                 reach = reach + column_norm(self.W) * column_norm(gW)
                 gS = rules.left_cotangent(gW, self.W)
                 gV = gV + times_adjoint(self.pencil, gS)
-                accuracy = accuracy + _LEFT * self._left_error
-            rule = partial(
-                rules.vjp,
+                lengths = column_norm(gV)
+                accuracy = accuracy + _LEFT * self.left_error
+            equation = rules.AdjointEquation.of(
                 gV,
                 gw,
                 self.decomposed,
                 self.w,
                 self.V,
-                pencil=self.pencil,
-                reach=reach,
-                W_norm=column_norm(self.inverse_adjoint),
+                self.basis,
                 pairs=self.pairs,
-                split=self.split,
                 kappa=self.kappa,
                 sensitivity=self.sensitivity,
                 size=self.size,
-                accuracy=accuracy,
-                solve_adjoint=self.factor.solve_adjoint,
                 gauge=self.options.gauge,
                 degeneracy=self.options.degeneracy,
             )
-            gA, gB, refused = self._refined(rule)
+            gA, gB, refused = rules.vjp(
+                equation,
+                self._refined(equation),
+                gV,
+                gw,
+                self.V,
+                lengths=lengths,
+                reach=reach,
+                W_norm=self.left_lengths,
+                pairs=None if backend_for(self.V).seen_empty(self.pairs) else self.pairs,
+                split=self.split,
+                kappa=self.kappa,
+                accuracy=accuracy,
+                gauge=self.options.gauge,
+                degeneracy=self.options.degeneracy,
+            )
             if gB is not None and gS is not None:
                 gB = gB + gS @ adjoint(self.V)
             flags += [self.defective, *_reports.refused(refused, self.eigenvalues, self.options.degeneracy.advice)]
@@ -357,24 +281,22 @@ class GeneralEigensystem(Eigensystem):
         """dw, dV and, with left, dW."""
         flags = list(flags)
         dA, dB = self._tangents(dA, dB, flags)
-        rule = partial(
-            rules.jvp,
+        equation = rules.TangentEquation.of(
             dA,
             dB,
             self.decomposed,
             self.w,
-            self.V,
-            pencil=self.pencil,
+            self.basis,
             pairs=self.pairs,
             kappa=self.kappa,
             sensitivity=self.sensitivity,
             size=self.size,
-            solve=self.factor.solve,
-            gauge=self.options.gauge,
             degeneracy=self.options.degeneracy,
         )
-        dw, dV, refused = self._refined(rule)
-        flags += [self.defective, _reports.degenerate(refused, self.eigenvalues, self.options.degeneracy.advice)]
+        dw, dV = rules.jvp(equation, self._refined(equation), self.V, gauge=self.options.gauge)
+        degeneracy = self.options.degeneracy
+        refused = degeneracy.refused_tangents(self.pairs)
+        flags += [self.defective, _reports.degenerate(refused, self.eigenvalues, degeneracy.advice)]
         results: tuple[Array, ...] = (self._finite(dw), dV)
         if self.pencil is not None:
             results = results[0], namespace(dV).where(self.at_infinity[..., None, :], float("nan"), dV)
@@ -387,9 +309,7 @@ class GeneralEigensystem(Eigensystem):
         """dw."""
         flags = list(flags)
         dA, dB = self.tangent(dA, flags), self.tangent_of_B(dB, flags)
-        dw, split = rules.eigenvalue_jvp(
-            dA, dB, self.w, self.V, pairs=self.pairs, magnitude=self.magnitude, solve=self.factor.solve
-        )
+        dw, split = rules.eigenvalue_jvp(dA, dB, self.w, self.basis, pairs=self.pairs, magnitude=self.magnitude)
         flags += [self.defective, _reports.split_eigenvalues(split, self.eigenvalues)]
         return self.settle((self._finite(dw),), flags)[0]
 

@@ -9,6 +9,7 @@ from .._errors import InputError
 from .._gauge import Canonical
 from .._generic import generic_matrix
 from .._rules import eig as rules
+from .._rules._basis import ComplexBasis
 from .._types import Array
 from . import _inputs
 from ._general import GeneralEigensystem
@@ -69,14 +70,17 @@ def diagnose(A: Array, /) -> Diagnosis:
     linked = transitive_closure(_equal(system)) | own
     d = xp.where(own, xp.inf, xp.abs(gaps(w)))
     i = xp.arange(n, device=device(w))
-    step = rules.refinement_step(
+    equation = rules.AdjointEquation.of(
         promote_complex(generic_matrix(V, 5)) + 1j * generic_matrix(V, 6),
+        xp.zeros_like(w),
         system.A,
         w,
         V,
+        ComplexBasis(V, system.factor),
         pairs=system.pairs,
         kappa=kappa,
-        solve_adjoint=system.factor.solve_adjoint,
+        sensitivity=kappa,
+        size=system.size,
         gauge=gauge,
         degeneracy=policy,
     )
@@ -88,7 +92,7 @@ def diagnose(A: Array, /) -> Diagnosis:
         distances_to_defectiveness=_least(d / (2 * (kappa[:, None] + kappa[None, :]))),
         tie_ratios=gauge.tie_ratio(V, system.real_matrix),
         ties=gauge.tie(V, system.real_matrix),
-        error_estimates=step,
+        error_estimates=rules.refinement_step(equation),
         clusters=_least(xp.where(linked, i[None, :], n)),
         defective=numerically_singular(kappa),
         norm=system.size,

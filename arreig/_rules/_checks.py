@@ -1,10 +1,11 @@
 """Boolean arrays that say which cotangents a rule cannot serve; shared by the rules."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from .._array_api import column_norm, diagonal, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
+from .._array_api import diagonal, largest, matrix_norm, namespace, nowhere, relative_tolerance, roundoff
 from .._degeneracy import Degeneracy, gaps, varies
-from .._gauge import Gauge
+from .._gauge import Gauge, Joint, each
 from .._types import Array
 from ._pencil import growth
 
@@ -30,20 +31,32 @@ class CotangentFlags(NamedTuple):
     lost: Array  # (...) gradients of which rounding leaves fewer than about two digits
 
 
+class Projected(NamedTuple):
+    """Of the cotangents that a rule makes a gradient of, arrays (..., n)."""
+
+    h: Array  # norms of gh
+    of: Array  # norms of the gV that it comes from
+    gw: Array  # moduli of gw
+    reach: Array  # as the caller's, of vectors that turn together the larger one
+    joint: Joint = each
+
+
 def cotangent_flags(
     gA: Array,
     gB: Array | None,
     gV: Array,
-    gh: Array,
     gw: Array,
-    N: Array,
+    N: Callable[[], Array],
     w: Array,
     V: Array,
     *,
+    lengths: Array,
     reach: Array,
-    F: Array,
+    projected: Projected,
+    F_size: Array,
+    V_norm: Array,
     W_norm: Array,
-    pairs: Array,
+    pairs: Array | None,
     split: Array | None,
     kappa: Array,
     size: Array,
@@ -53,10 +66,12 @@ def cotangent_flags(
 ) -> CotangentFlags:
     """Compare the cotangents with what the cluster and the gauge allow.
 
-    reach ``(..., n)``: size of the caller's cotangents of each vector, of which gV may also hold what gW contributes to all;
-    N: the part of V^H gh whose off-diagonal must vanish in a cluster; W_norm ``(..., n)``: of the columns of V^-H; size: ||A||_F.
+    lengths ``(..., n)``: of the columns of gV. reach ``(..., n)``: size of the caller's cotangents of each vector; gV may
+    also hold what gW contributes to all; N: the part of V^H gh whose off-diagonal must vanish in a cluster, for those that ask;
+    F_size: |F_ij|; W_norm ``(..., n)``: of the columns of V^-H; size: ||A||_F.
 
-    accuracy ``(...)``: relative error of the cotangents, u, or that of V^-H where these were made with it.
+    pairs: None if there is known to be none. accuracy ``(...)``: relative error of the cotangents, u, or that of V^-H where these
+    were made with it.
 
     lost: gA is the sum of terms w_i conj(F_ij) N_ij v_j^H and w_j gw_j v_j^H. With eps the accuracy, N_ij = v_i^H gh_j carries an
     error of eps ||v_i|| ||gh_j||, so the terms carry eps ||w_i|| ||v_i|| |F_ij| ||gh_j|| ||v_j||, and rounding errors add like
@@ -65,27 +80,32 @@ def cotangent_flags(
     What the cotangents themselves have lost before they came here is not seen.
     """
     xp = namespace(gV, V)
-    v, g = column_norm(V), column_norm(gV)
-    asked = (reach > 0)[..., None, :] | (reach > 0)[..., :, None]
-    scale = pair_size(gV, V)
-    varying = varies(gw, w, kappa, size)
-    h = column_norm(gh)
+    v, n = V_norm, V.shape[-2]
+    noise = loss_noise(v * lengths, gw, size, n)
+    h = projected.h
     h = xp.where(
-        h <= _NOISE * V.shape[-1] * roundoff(V) * g, 0.0, h
+        h <= _NOISE * n * roundoff(V) * projected.of, 0.0, h
     )  # the loss does not change with v_j: all of gh is rounding
-    terms = W_norm[..., :, None] * xp.abs(F * N) * v[..., None, :]
     result, width = matrix_norm(gA), v
     if gB is not None:
         result = xp.maximum(result, matrix_norm(gB) / xp.where(size == 0, 1.0, size))
         width = v * growth(w, size)
+    magnitude = W_norm * v
     return CotangentFlags(
-        degeneracy.refused_cotangents(pairs, asked, coupled(N, gV, gw, V, kappa, size), varying),
-        nowhere(pairs) if split is None else _ill_defined(split, N, scale, terms, W_norm * v, gw),
-        gauge.dependence(V, gV, reach, loss_noise(gV, gw, V, size)[..., None]),
+        nowhere(F_size)
+        if pairs is None
+        else degeneracy.refused_cotangents(
+            pairs,
+            lambda: (reach > 0)[..., None, :] | (reach > 0)[..., :, None],
+            lambda: coupled(N(), pair_size(v, lengths), noise, kappa),
+            lambda: varies(gw, w, kappa, size),
+        ),
+        nowhere(F_size) if split is None else _ill_defined(split, N(), v, lengths, W_norm, F_size, gw),
+        gauge.dependence(V, gV, projected.reach, noise[..., None], projected.joint),
         _lost(
             result,
-            (W_norm * v)[..., :, None] * xp.abs(F) * (width * h)[..., None, :],
-            W_norm * width * xp.abs(gw),
+            magnitude[..., :, None] * F_size * (width * h)[..., None, :],
+            W_norm * width * projected.gw,
             v * h,
             size=size,
             accuracy=accuracy,
@@ -95,30 +115,32 @@ def cotangent_flags(
     )
 
 
-def pair_size(gV: Array, V: Array) -> Array:
-    """||v_i|| ||gV_j|| + ||v_j|| ||gV_i||, the size (..., n, n) that N_ij may have."""
-    scale = column_norm(V)[..., :, None] * column_norm(gV)[..., None, :]
+def pair_size(v: Array, g: Array) -> Array:
+    """||v_i|| ||gV_j|| + ||v_j|| ||gV_i||, the size (..., n, n) that N_ij may have, of these norms."""
+    scale = v[..., :, None] * g[..., None, :]
     return scale + scale.mT
 
 
-def loss_noise(gV: Array, gw: Array, V: Array, size: Array) -> Array:
-    """What rounding in the loss may leave (...) of a product of a vector and a cotangent that vanishes in exact arithmetic."""
-    largest_product = largest(column_norm(V) * column_norm(gV), -1)[..., 0]
+def loss_noise(products: Array, gw: Array, size: Array, n: int) -> Array:
+    """What rounding in the loss may leave (...) of a product of a vector and a cotangent that vanishes in exact arithmetic.
+
+    products (..., n): ||v_j|| ||gV_j||; n: the length of v_j.
+    """
     largest_value = largest(namespace(gw).abs(gw), -1)[..., 0] * size
-    return _NOISE * V.shape[-2] * roundoff(V) * (largest_product + largest_value)
+    return _NOISE * n * roundoff(products) * (largest(products, -1)[..., 0] + largest_value)
 
 
-def coupled(N: Array, gV: Array, gw: Array, V: Array, kappa: Array, size: Array) -> Array:
-    """Pairs of which N shows that the cotangents depend on the basis of the space they span."""
+def coupled(N: Array, scale: Array, noise: Array, kappa: Array) -> Array:
+    """Pairs of which N shows that the cotangents depend on the basis of the space they span; scale: their `pair_size`."""
     xp = namespace(N)
     # Of vectors that are nearly parallel N_ij vanishes with their distance, 1/kappa, whatever the loss.
     apart = xp.maximum(kappa[..., :, None], kappa[..., None, :])
-    bound = relative_tolerance(V) * pair_size(gV, V) / xp.where(apart >= 1, apart, 1.0)
-    return xp.abs(N) > bound + loss_noise(gV, gw, V, size)[..., None, None]
+    bound = relative_tolerance(N) * scale / xp.where(apart >= 1, apart, 1.0)
+    return xp.abs(N) > bound + noise[..., None, None]
 
 
-def _ill_defined(split: Array, N: Array, scale: Array, terms: Array, kappa: Array, gw: Array) -> Array:
-    """Split pairs whose cotangents are not those of a loss smooth in A; terms ``(..., n, n)``: of gA, off the diagonal.
+def _ill_defined(split: Array, N: Array, v: Array, g: Array, W_norm: Array, F: Array, gw: Array) -> Array:
+    """Split pairs whose cotangents are not those of a loss smooth in A; v, g, F: ||v_j||, ||gV_j||, |F_ij|.
 
     If it is smooth, N_ij = v_i^H gh_j vanishes like the gap, and the terms N_ij/gap of gA are of the size of the others. If it
     depends on the basis, N_ij does not vanish, and these terms stand out by 1/gap. One without the other happens by chance.
@@ -128,7 +150,8 @@ def _ill_defined(split: Array, N: Array, scale: Array, terms: Array, kappa: Arra
     """
     xp = namespace(N)
     bits = xp.finfo(N.dtype).bits
-    values = kappa * xp.abs(gw)
+    scale, values = pair_size(v, g), W_norm * v * xp.abs(gw)
+    terms = W_norm[..., :, None] * (F * xp.abs(N)) * v[..., None, :]  # of gA, off the diagonal
     elsewhere = largest(xp.where(split, 0.0, terms), (-2, -1))
     elsewhere = xp.maximum(elsewhere, largest(values, -1)[..., None])
     basis = (xp.abs(N) > _COUPLED[bits] * scale) & (terms > _DOMINANT[bits] * elsewhere)
@@ -166,7 +189,7 @@ def eigenvalue_cotangent_flags(
 ) -> Array:
     """Pairs that are refused where only eigenvalues have cotangents."""
     none = nowhere(pairs)
-    refused = degeneracy.refused_cotangents(pairs, none, none, varies(gw, w, kappa, size))
+    refused = degeneracy.refused_cotangents(pairs, lambda: none, lambda: none, lambda: varies(gw, w, kappa, size))
     return refused if split is None else refused | (split & told_apart(gw))
 
 

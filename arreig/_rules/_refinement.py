@@ -11,10 +11,7 @@ matrices). Where the correction is not small, at u cond(V) near 1, refinement di
 Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), ch. 12, for refinement with one factorisation.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from .._array_api import column_norm, namespace, roundoff
+from .._array_api import namespace, roundoff
 from .._degeneracy import numerically_singular
 from .._types import Array
 
@@ -22,23 +19,11 @@ _ROUNDING = 10.0  # u times this, where the residual of a column was seen to be 
 _TRUSTED = 0.1
 
 
-class Refinement(NamedTuple):
-    """How many steps a rule takes, and whether it says which columns ask for another.
-
-    constant: takes an array out of its library's differentiation. A correction is 0 in exact arithmetic, and so is its
-    derivative; in floating point that would cost a second derivative time and accuracy.
-    """
-
-    steps: int
-    judge: bool
-    constant: Callable[[Array], Array]
-
-
-def asks(R: Array, X: Array, B: Array, w: Array, kappa: Array, size: Array) -> Array:
-    """Columns (..., n) of X, with the right-hand sides B, whose residual is above rounding; size (...) = ||A||_F."""
+def asks(r: Array, x: Array, b: Array, w: Array, kappa: Array, size: Array) -> Array:
+    """Columns (..., n) whose residual is above rounding, by the norms r, x, b of the three; size (...) = ||A||_F."""
     norm = size[..., None]
-    rounding = _ROUNDING * ((norm + namespace(w).abs(w)) * column_norm(X) + column_norm(B))
-    return column_norm(R) > roundoff(X) * (rounding + norm * column_norm(X) * kappa)
+    rounding = _ROUNDING * ((norm + namespace(w).abs(w)) * x + b)
+    return r > roundoff(x) * (rounding + norm * x * kappa)
 
 
 def refused_members(kappa: Array) -> Array:
@@ -46,6 +31,6 @@ def refused_members(kappa: Array) -> Array:
     return namespace(kappa).any(numerically_singular(kappa), axis=-1)[..., None, None]
 
 
-def trusted(D: Array, X: Array) -> Array:
-    """Columns (..., n) whose correction is small against them."""
-    return column_norm(D) < _TRUSTED * column_norm(X)
+def trusted(d: Array, x: Array) -> Array:
+    """Columns (..., n) whose correction is small against them, by the norms of both."""
+    return d < _TRUSTED * x

@@ -16,7 +16,8 @@ Both are solutions of the differentiated equation, U and dw of A U - U diag(w) =
 
 so they can be refined with the same F and the same factorisation: the residual R of an approximate solution is the right-hand
 side for its correction, -V (F o V^-1 R), or V^-H (conj(F) o (V^H (-R)) + diag(rho)) with rho what is missing in the second
-condition. R is made orthogonal to v_j where the equation says nothing.
+condition. R is made orthogonal to v_j where the equation says nothing. Who calls takes the steps: an equation is solved, the
+solution corrected as often as it is wanted, and the result made of it.
 
 W = V^-H follows V: dW = -W dV^H W, whose adjoint adds -W gW^H W to gV. A real A takes the real part of gA.
 
@@ -36,223 +37,283 @@ Boeddeker et al., arXiv:1701.00392, sec. 4.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
-from .._array_api import (
-    adjoint,
-    column_dot,
-    column_norm,
-    column_square,
-    conj,
-    diagonal,
-    diagonal_matrix,
-    is_complex,
-    largest,
-    matrix_norm,
-    namespace,
-    nowhere,
-    promote_complex,
-    real,
-    roundoff,
-)
+from .._array_api import adjoint, conj, is_complex, largest, matrix_norm, namespace, real, roundoff
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
-from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
-from ._pencil import Pencil, growth, inverse_gaps, times, times_adjoint
-from ._refinement import Refinement, asks, refused_members, trusted
+from ._basis import Basis
+from ._checks import CotangentFlags, Projected, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
+from ._pencil import growth, inverse_gaps, times, times_adjoint
+from ._refinement import asks, refused_members, trusted
 
 _DROWNED = 1e-2  # least |gA| against its terms' rounding errors, for gradients of eigenvalues: two digits
 _MIXED = 1e-3  # largest residual of left vectors, relative to |A|; it was seen to be a tenth of the error or more
 
-Solve = Callable[[Array], Array]
+Constant = Callable[[Array], Array]
+"""Takes an array out of its library's differentiation. A correction is 0 in exact arithmetic, and so is its derivative; in
+floating point that would cost a second derivative time and accuracy."""
 
 
-def jvp(
-    dA: Array,
-    dB: Array | None,
-    A: Array,
-    w: Array,
-    V: Array,
-    /,
-    *,
-    pencil: Pencil | None,
-    pairs: Array,
-    kappa: Array,
-    sensitivity: Array,
-    size: Array,
-    solve: Solve,
-    gauge: Gauge,
-    degeneracy: Degeneracy,
-    refinement: Refinement,
-) -> tuple[Array, Array, Array, Array]:
-    """dw, dV, the refused pairs, and the columns that ask for refinement; solve(X) = W^H X.
+class Residual(NamedTuple):
+    """What is missing in an equation with a solution put in."""
 
-    kappa is the condition number of an eigenpair, sensitivity u ||A|| the error of w: the same without B, as W^H is V^-1 then.
+    R: Array  # as columns of the basis
+    asking: Array  # (..., n), where it is above rounding
+    solution: Array  # (..., n), norms of the solution's columns
+
+
+class Tangents(NamedTuple):
+    """A solution of the differentiated equation."""
+
+    U: Array  # as columns of the basis
+    dw: Array
+
+
+@dataclass(frozen=True, eq=False)
+class TangentEquation:
+    """A U - B U diag(w) = B V diag(dw) - dM, dM_j = (dA - w_j dB) v_j, where U has no diagonal part.
+
+    Members with a numerically singular V, whose results are refused, count as 0: products would overflow.
     """
-    xp = namespace(V)
-    F = inverse_gaps(degeneracy.inverse_gaps(w, pairs), size, pencil)
-    dM = _moved(dA, dB, w, V)
-    P = solve(dM)
-    dw, U = diagonal(P), V @ (F * P)
 
-    refused = refused_members(kappa)
-    left_out = xp.any(pairs, axis=-2)  # in a cluster U leaves out a part that the residual would ask for
-    if pencil is not None:
-        left_out = left_out | pencil.infinite
-    S = times(pencil, V)
+    basis: Basis
+    dM: Array  # as columns of the basis
+    A: Array
+    w: Array
+    F: Array  # weights of the basis
+    left_out: Array  # (..., n): in a cluster U leaves out a part that the residual would ask for
+    refused: Array  # (..., 1, 1) members
+    sensitivity: Array
+    size: Array
 
-    def residual(U: Array, dw: Array) -> tuple[Array, Array]:
-        U = xp.where(refused, 0.0, U)
-        Sdw = S * xp.where(refused[..., 0], 0.0, dw)[..., None, :]
-        R = xp.where(refused, 0.0, Sdw - dM - (promote_complex(A) @ U - times(pencil, U) * w[..., None, :]))
-        return R, asks(R, U, xp.abs(dM) + xp.abs(Sdw), w, sensitivity, size) & ~left_out
+    @classmethod
+    def of(
+        cls,
+        dA: Array,
+        dB: Array | None,
+        A: Array,
+        w: Array,
+        basis: Basis,
+        /,
+        *,
+        pairs: Array,
+        kappa: Array,
+        sensitivity: Array,
+        size: Array,
+        degeneracy: Degeneracy,
+    ) -> Self:
+        """kappa is the condition number of an eigenpair, sensitivity u ||A|| the error of w: the same without B."""
+        xp, pencil = namespace(w), basis.pencil
+        F = inverse_gaps(degeneracy.inverse_gaps(w, pairs), size, pencil)
+        refused, left_out = refused_members(kappa), xp.any(pairs, axis=-2)
+        if pencil is not None:
+            left_out = left_out | pencil.infinite
+        dM = xp.where(refused, 0.0, _moved(dA, dB, w, basis))
+        return cls(basis, dM, A, w, basis.weights(F), left_out, refused, sensitivity, size)
 
-    for _ in range(refinement.steps):
-        R, wanted = residual(U, dw)
-        E = solve(R)
-        D = -V @ (F * E)
-        accept = wanted & trusted(D, U)
-        U = U + refinement.constant(xp.where(accept[..., None, :], D, 0.0))
-        dw = dw - refinement.constant(xp.where(accept, diagonal(E), 0.0))
-    wanted = residual(U, dw)[1] if refinement.judge else nowhere(w)
-    return dw, gauge.project_tangent(V, U), degeneracy.refused_tangents(pairs), wanted
+    def solution(self) -> Tangents:
+        """U and dw."""
+        xp, basis = namespace(self.w), self.basis
+        P = xp.where(self.refused, 0.0, basis.solve(self.dM))
+        return Tangents(basis.combined(basis.weighted(self.F, P)), basis.diagonal(P))
+
+    def residual(self, X: Tangents) -> Residual:
+        """R."""
+        basis, pencil = self.basis, self.basis.pencil
+        Sdw = basis.scaled(times(pencil, basis.V), X.dw)
+        R = Sdw - self.dM - (basis.matrix(self.A) @ X.U - basis.scaled(times(pencil, X.U), self.w))
+        given, u = basis.norm(self.dM) + basis.norm(Sdw), basis.norm(X.U)
+        asking = asks(basis.norm(R), u, given, self.w, self.sensitivity, self.size)
+        return Residual(R, asking & ~self.left_out, u)
+
+    def corrected(self, X: Tangents, residual: Residual, constant: Constant) -> Tangents:
+        """One step of refinement."""
+        xp, basis = namespace(self.w), self.basis
+        E = xp.where(self.refused, 0.0, basis.solve(residual.R))
+        D = -basis.combined(basis.weighted(self.F, E))
+        accept = residual.asking & trusted(basis.norm(D), residual.solution)
+        return Tangents(
+            X.U + constant(xp.where(accept[..., None, :], D, 0.0)),
+            X.dw - constant(xp.where(accept, basis.diagonal(E), 0.0)),
+        )
 
 
-def _moved(dA: Array, dB: Array | None, w: Array, V: Array) -> Array:
+def _moved(dA: Array, dB: Array | None, w: Array, basis: Basis) -> Array:
     """The columns (dA - w_j dB) v_j."""
-    dM = promote_complex(dA) @ V
-    return dM if dB is None else dM - (promote_complex(dB) @ V) * w[..., None, :]
+    dM = basis.matrix(dA) @ basis.V
+    return dM if dB is None else dM - basis.scaled(basis.matrix(dB) @ basis.V, w)
+
+
+def jvp(equation: TangentEquation, X: Tangents, V: Array, /, *, gauge: Gauge) -> tuple[Array, Array]:
+    """dw and dV."""
+    return X.dw, gauge.project_tangent(V, equation.basis.array(X.U))
+
+
+@dataclass(frozen=True, eq=False)
+class AdjointEquation:
+    """A^H Y - B^H Y conj(diag w) = -gh,  diag(V^H B^H Y) = gw.
+
+    Members with a numerically singular V, whose results are refused, count as 0: products would overflow.
+    """
+
+    basis: Basis
+    gh: Array  # as columns of the basis
+    gw: Array  # as far as it counts
+    A: Array
+    w: Array
+    F_size: Array  # |F_ij|
+    weights: Any  # conj(F), as weights of the basis
+    refused: Array  # (..., 1, 1) members
+    sensitivity: Array
+    size: Array
+
+    @classmethod
+    def of(
+        cls,
+        gV: Array,
+        gw: Array,
+        A: Array,
+        w: Array,
+        V: Array,
+        basis: Basis,
+        /,
+        *,
+        pairs: Array,
+        kappa: Array,
+        sensitivity: Array,
+        size: Array,
+        gauge: Gauge,
+        degeneracy: Degeneracy,
+    ) -> Self:
+        """size = ||A||_F; kappa, sensitivity as for a `TangentEquation`."""
+        F = inverse_gaps(degeneracy.inverse_gaps(w, pairs), size, basis.pencil)
+        refused = refused_members(kappa)
+        gh = namespace(w).where(refused, 0.0, basis.columns(gauge.project_cotangent(V, gV)))
+        weights = basis.weights(conj(F))
+        return cls(basis, gh, basis.values(gw), A, w, namespace(w).abs(F), weights, refused, sensitivity, size)
+
+    def solution(self) -> Array:
+        """Y, as columns of the basis."""
+        return self._solved(self.gw, self.gh)
+
+    def _solved(self, gw: Array, gh: Array) -> Array:
+        basis = self.basis
+        gP = basis.of_diagonal(gw) + basis.weighted(self.weights, basis.tested(gh))
+        return namespace(gw).where(self.refused, 0.0, basis.solve_adjoint(gP))
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Norms (..., n) of the columns of gh."""
+        return self.basis.norm(self.gh)
+
+    def residual(self, Y: Array) -> Residual:
+        """-R."""
+        basis, w = self.basis, self.w
+        BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
+        R = self.gh + (adjoint(basis.matrix(self.A)) @ Y - BYw)
+        R = R - basis.multiples(basis.along(R) / basis.squares)
+        y = basis.norm(Y)
+        return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)
+
+    def step(self, Y: Array, residual: Residual) -> Array:
+        """What Y lacks."""
+        basis = self.basis
+        return self._solved(self.gw - basis.along(times_adjoint(basis.pencil, Y)), residual.R)
+
+    def corrected(self, Y: Array, residual: Residual, constant: Constant) -> Array:
+        """One step of refinement."""
+        D = self.step(Y, residual)
+        accept = residual.asking & trusted(self.basis.norm(D), residual.solution)
+        return Y + constant(namespace(Y).where(accept[..., None, :], D, 0.0))
 
 
 def vjp(
+    equation: AdjointEquation,
+    Y: Array,
     gV: Array,
     gw: Array,
-    A: Array,
-    w: Array,
     V: Array,
     /,
     *,
-    pencil: Pencil | None,
+    lengths: Array,
     reach: Array,
     W_norm: Array,
-    pairs: Array,
+    pairs: Array | None,
     split: Array | None,
     kappa: Array,
-    sensitivity: Array,
-    size: Array,
     accuracy: Array,
-    solve_adjoint: Solve,
     gauge: Gauge,
     degeneracy: Degeneracy,
-    refinement: Refinement,
-) -> tuple[Array, Array | None, CotangentFlags, Array]:
-    """gA, gB, what is refused, and the columns of Y that ask for refinement.
+) -> tuple[Array, Array | None, CotangentFlags]:
+    """gA, gB and what is refused, from the solution Y; lengths, W_norm (..., n): norms of the columns of gV and W.
 
-    solve_adjoint(X) = W X, of whose columns W_norm has the norms; size = ||A||_F; reach, accuracy: see `cotangent_flags`.
+    pairs, reach, accuracy: see `cotangent_flags`.
     """
-    xp = namespace(V)
-    F = inverse_gaps(degeneracy.inverse_gaps(w, pairs), size, pencil)
-    gh = gauge.project_cotangent(V, gV)
-    N = adjoint(V) @ gh
-    Y = solve_adjoint(diagonal_matrix(gw) + conj(F) * N)
-
-    refused = refused_members(kappa)
-
-    def residual(Y: Array) -> tuple[Array, Array]:
-        Y = xp.where(refused, 0.0, Y)
-        R = xp.where(refused, 0.0, _adjoint_residual(Y, gh, A, w, V, pencil))
-        return R, asks(R, Y, gh, w, sensitivity, size)
-
-    for _ in range(refinement.steps):
-        R, wanted = residual(Y)
-        D = _adjoint_step(R, Y, gw, F, V, solve_adjoint, pencil)
-        Y = Y + refinement.constant(xp.where((wanted & trusted(D, Y))[..., None, :], D, 0.0))
-    wanted = residual(Y)[1] if refinement.judge else nowhere(w)
-    gA = Y @ adjoint(V)
-    gB = None if pencil is None else _cotangent_of_B(Y, w, V)
+    xp, basis, w = namespace(V), equation.basis, equation.w
+    gA = basis.outer(Y)
+    gB = None if basis.pencil is None else -basis.outer(basis.scaled(Y, conj(w)))
     flags = cotangent_flags(
         gA,
         gB,
         gV,
-        gh,
         gw,
-        N,
+        lambda: adjoint(V) @ gauge.project_cotangent(V, gV),
         w,
         V,
+        lengths=lengths,
         reach=reach,
-        F=F,
+        projected=Projected(
+            equation.lengths,
+            basis.together(lengths),
+            xp.abs(equation.gw),
+            basis.together(reach),
+            basis.joint,
+        ),
+        F_size=equation.F_size,
+        V_norm=basis.lengths,
         W_norm=W_norm,
         pairs=pairs,
         split=split,
         kappa=kappa,
-        size=size,
+        size=equation.size,
         accuracy=accuracy,
         gauge=gauge,
         degeneracy=degeneracy,
     )
-    return (gA if is_complex(A) else real(gA)), gB, flags, wanted
+    return (gA if is_complex(equation.A) else real(gA)), gB, flags
 
 
-def _cotangent_of_B(Y: Array, w: Array, V: Array) -> Array:
-    return -(Y * conj(w)[..., None, :]) @ adjoint(V)
-
-
-def _adjoint_residual(Y: Array, gh: Array, A: Array, w: Array, V: Array, pencil: Pencil | None) -> Array:
-    R = -gh - (adjoint(promote_complex(A)) @ Y - times_adjoint(pencil, Y * conj(w)[..., None, :]))
-    return R - V * (column_dot(V, R) / column_square(V))[..., None, :]
-
-
-def _adjoint_step(
-    R: Array, Y: Array, gw: Array, F: Array, V: Array, solve_adjoint: Solve, pencil: Pencil | None
-) -> Array:
-    rho = gw - column_dot(times(pencil, V), Y)
-    return solve_adjoint(diagonal_matrix(rho) - conj(F) * (adjoint(V) @ R))
-
-
-def refinement_step(
-    gV: Array,
-    A: Array,
-    w: Array,
-    V: Array,
-    /,
-    *,
-    pairs: Array,
-    kappa: Array,
-    solve_adjoint: Solve,
-    gauge: Gauge,
-    degeneracy: Degeneracy,
-) -> Array:
+def refinement_step(equation: AdjointEquation) -> Array:
     """||d_j||/||y_j|| (..., n) of the first step, an estimate of the error of column j without it; infinite if V is singular."""
-    xp = namespace(V)
-    refused = refused_members(kappa)
-    F, gh = degeneracy.inverse_gaps(w, pairs), gauge.project_cotangent(V, gV)
-    Y = xp.where(refused, 0.0, solve_adjoint(conj(F) * (adjoint(V) @ gh)))
-    R = xp.where(refused, 0.0, _adjoint_residual(Y, gh, A, w, V, None))
-    D = xp.where(refused, 0.0, _adjoint_step(R, Y, xp.zeros_like(w), F, V, solve_adjoint, None))
-    y = column_norm(Y)
-    return xp.where(refused[..., 0], xp.inf, column_norm(D) / xp.where(y > 0, y, 1.0))
+    xp, basis, refused = namespace(equation.w), equation.basis, equation.refused
+    Y = equation.solution()
+    residual = equation.residual(Y)
+    y, d = residual.solution, basis.norm(equation.step(Y, residual))
+    return xp.where(refused[..., 0], xp.inf, d / xp.where(y > 0, y, 1.0))
 
 
 def eigenvalue_jvp(
-    dA: Array, dB: Array | None, w: Array, V: Array, /, *, pairs: Array, magnitude: Array, solve: Solve
+    dA: Array, dB: Array | None, w: Array, basis: Basis, /, *, pairs: Array, magnitude: Array
 ) -> tuple[Array, Array]:
     """dw = diag P and the pairs that dA and dB split; magnitude (..., n) = ||W_j|| ||v_j||."""
-    P = solve(_moved(dA, dB, w, V))
-    return diagonal(P), split_tangents(P, dA, dB, w, magnitude, pairs)
+    P = basis.solve(_moved(dA, dB, w, basis))
+    return basis.diagonal(P), split_tangents(basis.coefficients(P), dA, dB, w, magnitude, pairs)
 
 
 def eigenvalue_vjp(
     gw: Array,
     w: Array,
-    V: Array,
+    basis: Basis,
     /,
     *,
-    pencil: Pencil | None,
     pairs: Array,
     split: Array | None,
     magnitude: Array,
     size: Array,
-    solve_adjoint: Solve,
     degeneracy: Degeneracy,
     left_residual: Array,
     real_matrix: bool,
@@ -267,15 +328,15 @@ def eigenvalue_vjp(
     into w_j: left_residual ``(..., n)`` = ||A^H w_j - conj(w_j) B^H w_j||/||w_j||, over `growth`, which follows the error. gB
     counts by the w that its terms have more than those of gA, in units of ||A||.
     """
-    xp = namespace(V)
-    nothing = xp.all(gw == 0, axis=-1)[..., None, None]
-    gA = xp.where(nothing, 0.0, solve_adjoint(gw[..., :, None] * adjoint(V)))
+    xp, g = namespace(w), basis.values(gw)
+    nothing = xp.all(g == 0, axis=-1)[..., None, None]
+    gA = xp.where(nothing, 0.0, basis.solve_outer(basis.multiples(conj(g))))
     gB = None
     result = matrix_norm(gA)
-    term = xp.where(gw == 0, 0.0, magnitude * xp.abs(gw))
-    share = xp.where(gw == 0, 0.0, left_residual)
-    if pencil is not None:
-        gB = xp.where(nothing, 0.0, solve_adjoint(-(gw * conj(w))[..., :, None] * adjoint(V)))
+    term = xp.where(g == 0, 0.0, magnitude * xp.abs(g))
+    share = xp.where(g == 0, 0.0, left_residual)
+    if basis.pencil is not None:
+        gB = xp.where(nothing, 0.0, basis.solve_outer(basis.multiples(-conj(g) * w)))
         result = xp.maximum(result, matrix_norm(gB) / xp.where(size > 0, size, 1.0))
         term = term * growth(w, size)
     lost = ~(roundoff(w) * largest(term, -1)[..., 0] <= _DROWNED * result)

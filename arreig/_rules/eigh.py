@@ -44,7 +44,7 @@ from .._array_api import (
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array
-from ._checks import CotangentFlags, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
+from ._checks import CotangentFlags, Projected, cotangent_flags, eigenvalue_cotangent_flags, split_tangents
 from ._pencil import Pencil
 
 
@@ -139,17 +139,20 @@ def vjp(
     if pencil is not None:
         along = gw * w - gauge.cotangent_of_norm(V, gV)
         gB = -_around(Q, diagonal_matrix(along) + _mean(w) * gP + _off(hermitian_part(N)) / 2)
+    lengths = column_norm(gV)
     flags = cotangent_flags(
         gA,
         gB,
         gV,
-        gh,
         gw,
-        skew,
+        lambda: skew,
         w,
         V,
-        reach=column_norm(gV),
-        F=F,
+        lengths=lengths,
+        reach=lengths,
+        projected=Projected(column_norm(gh), lengths, namespace(gw).abs(gw), lengths),
+        F_size=namespace(F).abs(F),
+        V_norm=column_norm(V),
         W_norm=(1.0 if pencil is None else column_norm(Q)) / namespace(V).where(r > 0, r, 1.0)[..., 0, :],
         pairs=pairs,
         split=split,

@@ -43,7 +43,7 @@ from .._array_api import (
 from .._degeneracy import Degeneracy, varies
 from .._gauge import Gauge
 from .._types import Array
-from ._checks import coupled, loss_noise
+from ._checks import coupled, loss_noise, pair_size
 
 _LOST = 1e-2  # part of a gradient that rounding may reach
 
@@ -77,19 +77,23 @@ def cotangents(
     """
     N = adjoint(V) @ gh
     S = N if square is None else (N - adjoint(N) * square[:, None] / square[None, :]) / 2
-    asked = column_norm(gV) > 0
-    asked = asked[:, None] | asked[None, :]
-    reached = coupled(S, gV, gw, V, kappa, size)
+    v, g = column_norm(V), column_norm(gV)
     return KeptCotangents(
         diagonal_matrix(gw) + conj(degeneracy.inverse_gaps(w, pairs)) * S,
         N,
-        degeneracy.refused_cotangents(pairs, asked, reached, varies(told, w, kappa, size)),
+        degeneracy.refused_cotangents(
+            pairs,
+            lambda: (g > 0)[:, None] | (g > 0)[None, :],
+            lambda: coupled(S, pair_size(v, g), loss_noise(v * g, gw, size, V.shape[-2]), kappa),
+            lambda: varies(told, w, kappa, size),
+        ),
     )
 
 
 def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array:
     """Vectors (k,) on whose phase the loss depends although the gauge leaves it open."""
-    return gauge.dependence(V, gV, column_norm(gV), loss_noise(gV, gw, V, size)[None])
+    g = column_norm(gV)
+    return gauge.dependence(V, gV, g, loss_noise(column_norm(V) * g, gw, size, V.shape[-2])[None])
 
 
 def lost(gh: Array, w: Array, V: Array, W_0: Array, Y: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:

@@ -1,0 +1,214 @@
+"""The eigenvectors as the basis that a rule computes in: in complex arithmetic, or, for a real matrix, in real arithmetic.
+
+A rule handles two kinds of matrices. Those whose columns belong to eigenpairs, as V, a cotangent of V, or Y do: `columns` makes
+them, `array` takes them back. And coefficients, one for a pair of eigenvectors, as V^H X and F o P are. Both are written as the
+basis has them; a rule does no arithmetic on them but sums, and what a basis offers.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, promote_complex
+from .._types import Array
+from ._pencil import Pencil
+
+
+class Factor(Protocol):
+    """V, or what stands in its place on the left, factorised."""
+
+    def solve(self, X: Array, /) -> Array:
+        """V^-1 X."""
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        """V^-H X."""
+
+    def inverse_adjoint(self) -> Array:
+        """V^-H."""
+
+
+class Basis(ABC):
+    """Eigenvectors V and their left ones, W^H = V^-1, with B that of `_pencil`."""
+
+    pencil: Pencil | None
+    V: Array  # as columns
+
+    @abstractmethod
+    def columns(self, X: Array, /) -> Array:
+        """A complex X whose columns belong to eigenpairs."""
+
+    @abstractmethod
+    def array(self, X: Array, /) -> Array:
+        """The complex matrix that such columns are."""
+
+    @abstractmethod
+    def values(self, x: Array, /) -> Array:
+        """Cotangents (..., n) of eigenvalues, complex, as far as they count."""
+
+    @abstractmethod
+    def together(self, x: Array, /) -> Array:
+        """For every vector the largest of the nonnegative numbers (..., n) of those that move with it."""
+
+    @abstractmethod
+    def joint(self, turns: Array, /) -> Array:
+        """Derivatives (..., n) of a loss by the phases, of vectors that turn together by the common one."""
+
+    @abstractmethod
+    def matrix(self, A: Array, /) -> Array:
+        """A in the dtype of columns, to multiply them from the left."""
+
+    @abstractmethod
+    def norm(self, X: Array, /) -> Array:
+        """Norms (..., n) of columns."""
+
+    @abstractmethod
+    def along(self, X: Array, /) -> Array:
+        """v_j^H x_j (..., n), complex."""
+
+    @abstractmethod
+    def multiples(self, c: Array, /) -> Array:
+        """Columns c_j v_j, c (..., n) complex."""
+
+    @abstractmethod
+    def scaled(self, X: Array, c: Array, /) -> Array:
+        """Columns c_j x_j, c (..., n) complex."""
+
+    @abstractmethod
+    def weights(self, F: Array, /) -> Any:
+        """Complex weights F (..., n, n) of coefficients, ready for `weighted`."""
+
+    @abstractmethod
+    def weighted(self, F: Any, P: Array, /) -> Array:
+        """F o P, of coefficients P."""
+
+    @abstractmethod
+    def of_diagonal(self, x: Array, /) -> Array:
+        """The coefficients diag(x)."""
+
+    @abstractmethod
+    def diagonal(self, P: Array, /) -> Array:
+        """The diagonal (..., n) of coefficients, complex."""
+
+    @abstractmethod
+    def coefficients(self, P: Array, /) -> Array:
+        """Coefficients as a complex matrix."""
+
+    @abstractmethod
+    def combined(self, P: Array, /) -> Array:
+        """V P, columns from coefficients."""
+
+    @abstractmethod
+    def tested(self, X: Array, /) -> Array:
+        """V^H X, coefficients from columns."""
+
+    @abstractmethod
+    def solve(self, X: Array, /) -> Array:
+        """W^H X, coefficients from columns."""
+
+    @abstractmethod
+    def solve_adjoint(self, P: Array, /) -> Array:
+        """W P, columns from coefficients."""
+
+    @abstractmethod
+    def outer(self, Y: Array, /) -> Array:
+        """Y V^H."""
+
+    @abstractmethod
+    def solve_outer(self, X: Array, /) -> Array:
+        """W X^H of columns X."""
+
+    @property
+    @abstractmethod
+    def left(self) -> Array:
+        """W, as columns; where V is exactly singular NaN, or huge."""
+
+    @cached_property
+    def lengths(self) -> Array:
+        """||v_j|| (..., n)."""
+        return self.norm(self.V)
+
+    @cached_property
+    @abstractmethod
+    def squares(self) -> Array:
+        """||v_j||^2 (..., n), smooth also where entries vanish."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComplexBasis(Basis):
+    """Columns and coefficients as they are."""
+
+    V: Array
+    factor: Factor
+    pencil: Pencil | None = None
+
+    def columns(self, X: Array, /) -> Array:
+        return X
+
+    def array(self, X: Array, /) -> Array:
+        return X
+
+    def values(self, x: Array, /) -> Array:
+        return x
+
+    def together(self, x: Array, /) -> Array:
+        return x
+
+    def joint(self, turns: Array, /) -> Array:
+        return turns
+
+    def matrix(self, A: Array, /) -> Array:
+        return promote_complex(A)
+
+    def norm(self, X: Array, /) -> Array:
+        return column_norm(X)
+
+    def along(self, X: Array, /) -> Array:
+        return column_dot(self.V, X)
+
+    def multiples(self, c: Array, /) -> Array:
+        return self.V * c[..., None, :]
+
+    @cached_property
+    def squares(self) -> Array:
+        return column_square(self.V)
+
+    def scaled(self, X: Array, c: Array, /) -> Array:
+        return X * c[..., None, :]
+
+    def weights(self, F: Array, /) -> Any:
+        return F
+
+    def weighted(self, F: Any, P: Array, /) -> Array:
+        return F * P
+
+    def of_diagonal(self, x: Array, /) -> Array:
+        return diagonal_matrix(x)
+
+    def diagonal(self, P: Array, /) -> Array:
+        return diagonal(P)
+
+    def coefficients(self, P: Array, /) -> Array:
+        return P
+
+    def combined(self, P: Array, /) -> Array:
+        return self.V @ P
+
+    def tested(self, X: Array, /) -> Array:
+        return adjoint(self.V) @ X
+
+    def solve(self, X: Array, /) -> Array:
+        return self.factor.solve(X)
+
+    def solve_adjoint(self, P: Array, /) -> Array:
+        return self.factor.solve_adjoint(P)
+
+    def outer(self, Y: Array, /) -> Array:
+        return Y @ adjoint(self.V)
+
+    def solve_outer(self, X: Array, /) -> Array:
+        return self.factor.solve_adjoint(adjoint(X))
+
+    @property
+    def left(self) -> Array:
+        return self.factor.inverse_adjoint()

@@ -1,0 +1,215 @@
+"""The eigenvectors of a real matrix as a basis in real arithmetic: a quarter of the operations, half of the memory.
+
+Eigenvalues of a real A are real, with real vectors, or come in conjugate pairs, here neighbours, +imag first. All that a rule
+makes of them is closed under conjugation, too: x_p = conj(x_j) for the partners j and p. Such columns X have two real ones for
+two complex ones,
+
+    X = X_R T,    column j of X_R:  Re x_j where Im w_j >= 0,  -Im x_j where Im w_j < 0,    T = [[1, 1], [i, -i]] on each pair
+
+T T^H = D, 2 on pairs, 1 on real eigenvalues. D commutes with T. So T^-1 = D^-1 T^H, and with V = R T, coefficients P = T^H P_R T:
+
+    V^H X = T^H (R^T X_R) T       W P = R^-T T^-H T^H P_R T = (R^-T P_R) T             Y V^H = Y_R D R^T
+    V P = (R D P_R) T             V^-1 X = T^-1 R^-1 X_R T = T^H (D^-1 R^-1 X_R) T       W = V^-H = (R^-T D^-1) T
+
+Sums and products with a real matrix on the left are those of X_R. A block of P_R on two pairs, [[a, b], [c, d]], is
+
+    P_jk = (a + d) + i (b - c)      P_pk = (a - d) + i (b + c)
+
+of P, the others are conjugate to these. Solved for a, and for b, c, d with partners exchanged, this gives Q = F o P for weights F
+closed under conjugation, with p the partner of j, q that of k, and the same also where one or both are real, p = j or q = k:
+
+    (Q_R)_jk = K0 (P_R)_jk + K1 (P_R)_pq + K2 (P_R)_jq + K3 (P_R)_pk
+    K0 = Re(F_jk + F_pk)/2    K1 = Re(F_jk - F_pk)/2    K2 = -Im(F_jk + F_pk)/2    K3 = Im(F_jk - F_pk)/2
+
+K1 and K2 change their signs where k and q are exchanged, and vanish where q = k, so that K1 (P_R)_pq + K2 (P_R)_jq is what
+-(K1 (P_R)_pk + K2 (P_R)_jk) becomes by that exchange.
+
+Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cotangent counts its mean over a pair,
+(g_j + conj(g_p))/2.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .._array_api import column_norm, conj, device, diagonal, imag, namespace, on_diagonal, real
+from .._types import Array
+from ._basis import Basis, Factor
+
+
+@dataclass(frozen=True, eq=False)
+class Partners:
+    """Which eigenvalues (..., n) are the first (Im w > 0), and the second (Im w < 0), of a pair."""
+
+    up: Array
+    down: Array
+
+    @classmethod
+    def of(cls, w: Array) -> "Partners":
+        """From the eigenvalues of a real matrix in their order."""
+        return cls(imag(w) > 0, imag(w) < 0)
+
+    @property
+    def paired(self) -> Array:
+        """Those that have a partner."""
+        return self.up | self.down
+
+    @cached_property
+    def _index(self) -> Array:
+        """The partner of each eigenvalue, in the batch flattened to one axis."""
+        xp = namespace(self.up)
+        up, down = (xp.reshape(x, (-1,)) for x in (self.up, self.down))
+        i = xp.arange(up.shape[0], device=device(up))
+        return i + xp.astype(up, i.dtype) - xp.astype(down, i.dtype)
+
+    def swapped(self, x: Array) -> Array:
+        """x with partners exchanged on the last axis; x (..., n) or (..., m, n)."""
+        xp, up, down = namespace(x), self.up, self.down
+        if up.ndim == 1:
+            return xp.take(x, self._index, axis=-1)
+        if x.ndim > up.ndim:
+            up, down = up[..., None, :], down[..., None, :]
+        return xp.where(up, xp.roll(x, -1, axis=-1), xp.where(down, xp.roll(x, 1, axis=-1), x))
+
+    def rows_swapped(self, X: Array) -> Array:
+        """X (..., n, m) with partners exchanged on the last axis but one."""
+        xp = namespace(X)
+        rows = xp.reshape(X, (self._index.shape[0], X.shape[-1]))
+        return xp.reshape(xp.take(rows, self._index, axis=0), X.shape)
+
+    def columns(self, X: Array) -> Array:
+        """X_R; of an X that is not closed, that of its mean over pairs."""
+        X = X + conj(self.swapped(X))
+        return namespace(X).where(self.down[..., None, :], -imag(X), real(X)) / 2
+
+    def array(self, P: Array) -> Array:
+        """X_R T."""
+        xp, up, down = namespace(P), self.up[..., None, :], self.down[..., None, :]
+        re = xp.where(down, xp.roll(P, 1, axis=-1), P)
+        im = xp.where(up, xp.roll(P, -1, axis=-1), xp.where(down, -P, 0.0))
+        return re + 1j * im
+
+
+@dataclass(frozen=True, eq=False)
+class ConjugateBasis(Basis):
+    """Columns X_R and coefficients P_R; factor: of V_R."""
+
+    V: Array
+    partners: Partners
+    factor: Factor
+    pencil: None = None
+
+    @cached_property
+    def _d(self) -> Array:
+        """The diagonal (..., n) of D."""
+        return namespace(self.V).astype(self.partners.paired, self.V.dtype) + 1
+
+    @cached_property
+    def _beside(self) -> Array:
+        """Mask (..., n, n) of the entries that are partners of the diagonal."""
+        i = namespace(self.V).arange(self.V.shape[-1], device=device(self.V))
+        up, down = self.partners.up[..., :, None], self.partners.down[..., :, None]
+        return (up & (i[:, None] + 1 == i)) | (down & (i[:, None] == i + 1))
+
+    def columns(self, X: Array, /) -> Array:
+        return self.partners.columns(X)
+
+    def array(self, X: Array, /) -> Array:
+        return self.partners.array(X)
+
+    def values(self, x: Array, /) -> Array:
+        return (x + conj(self.partners.swapped(x))) / 2
+
+    def together(self, x: Array, /) -> Array:
+        return namespace(x).maximum(x, self.partners.swapped(x))
+
+    def joint(self, turns: Array, /) -> Array:
+        return namespace(turns).where(self.partners.paired, turns - self.partners.swapped(turns), turns)
+
+    def matrix(self, A: Array, /) -> Array:
+        return A
+
+    def norm(self, X: Array, /) -> Array:
+        x = column_norm(X)
+        xp = namespace(x)
+        return xp.where(self.partners.paired, xp.hypot(x, self.partners.swapped(x)), x)
+
+    @cached_property
+    def _swapped(self) -> Array:
+        return self.partners.swapped(self.V)
+
+    def along(self, X: Array, /) -> Array:
+        xp = namespace(X)
+        a, b = xp.sum(self.V * X, axis=-2), xp.sum(self._swapped * X, axis=-2)
+        return self._summed(a, -b)
+
+    def _summed(self, a: Array, b: Array) -> Array:
+        """Complex numbers (..., n) from what belongs to the real vectors."""
+        xp, partners = namespace(a), self.partners
+        re = xp.where(partners.paired, a + partners.swapped(a), a)
+        return re + 1j * xp.where(partners.paired, b - partners.swapped(b), 0.0)
+
+    def multiples(self, c: Array, /) -> Array:
+        return self._scaled(self.V, self._swapped, c)
+
+    @cached_property
+    def squares(self) -> Array:
+        a = namespace(self.V).sum(self.V * self.V, axis=-2)
+        return namespace(a).where(self.partners.paired, a + self.partners.swapped(a), a)
+
+    def scaled(self, X: Array, c: Array, /) -> Array:
+        return self._scaled(X, self.partners.swapped(X), c)
+
+    @staticmethod
+    def _scaled(X: Array, swapped: Array, c: Array) -> Array:
+        minus_imag = real(1j * c)  # torch.vmap has no imaginary part of what a conjugate only stands for
+        return X * real(c)[..., None, :] + swapped * minus_imag[..., None, :]
+
+    def weights(self, F: Array, /) -> Any:
+        F = 0.5 * F
+        G = self.partners.rows_swapped(F)
+        total, difference = F + G, F - G
+        return real(total), real(difference), imag(total), imag(difference)  # K0, K1, -K2, K3
+
+    def weighted(self, F: Any, P: Array, /) -> Array:
+        K0, K1, minus_K2, K3 = F
+        Q = self.partners.rows_swapped(P)
+        return K0 * P + K3 * Q + self.partners.swapped(minus_K2 * P - K1 * Q)
+
+    def of_diagonal(self, x: Array, /) -> Array:
+        xp = namespace(x)
+        on = on_diagonal(x)
+        half = xp.where(self.partners.paired, imag(x) / 2, 0.0)[..., :, None]
+        return xp.where(on, (real(x) / self._d)[..., :, None], xp.where(self._beside, half, 0.0))
+
+    def diagonal(self, P: Array, /) -> Array:
+        return self._summed(diagonal(P), namespace(P).sum(namespace(P).where(self._beside, P, 0.0), axis=-1))
+
+    def coefficients(self, P: Array, /) -> Array:
+        xp, up, down = namespace(P), self.partners.up[..., :, None], self.partners.down[..., :, None]
+        C = self.partners.array(P)
+        first = xp.where(down, xp.roll(C, 1, axis=-2), C)
+        second = xp.where(up, xp.roll(C, -1, axis=-2), xp.where(down, -C, 0.0))
+        return first - 1j * second  # T^H C
+
+    def combined(self, P: Array, /) -> Array:
+        return (self.V * self._d[..., None, :]) @ P
+
+    def tested(self, X: Array, /) -> Array:
+        return self.V.mT @ X
+
+    def solve(self, X: Array, /) -> Array:
+        return self.factor.solve(X) / self._d[..., :, None]
+
+    def solve_adjoint(self, P: Array, /) -> Array:
+        return self.factor.solve_adjoint(P)
+
+    def outer(self, Y: Array, /) -> Array:
+        return (Y * self._d[..., None, :]) @ self.V.mT
+
+    def solve_outer(self, X: Array, /) -> Array:
+        return self.factor.solve_adjoint(X.mT)
+
+    @property
+    def left(self) -> Array:
+        return self.factor.inverse_adjoint() / self._d[..., None, :]
