@@ -30,6 +30,7 @@ OPERATIONS = ("forward", "vjp", "both")
 PEERS = {"arreig_torch": "torch", "arreig_jax": "jax"}  # what an adapter stands in for
 TURNS = 7
 SECONDS = 25.0  # of one case, after which it gets no further turn
+NORMAL = 0.2  # part of the matrices that is not orthogonal
 MANY = 2**16  # numbers in a batch of which the memory is measured
 WARM = 256  # largest order of which every side has a turn that does not count; above, only those that compile
 
@@ -58,10 +59,13 @@ class Case(NamedTuple):
 
 
 def random(n: int, batch: int, dtype: str) -> Any:
-    """Matrices with normal entries."""
+    """Orthogonal or unitary matrices, plus normal entries: eigenvalues in a ring, apart enough for single precision."""
     rng = np.random.default_rng(n)
-    A = rng.standard_normal((batch, n, n))
-    return (A + 1j * rng.standard_normal(A.shape) if dtype.startswith("complex") else A).astype(dtype)
+    G, H = rng.standard_normal((2, batch, n, n))
+    if dtype.startswith("complex"):
+        G, H = ((X + 1j * rng.standard_normal(X.shape)) / 2**0.5 for X in (G, H))
+    A: Any = np.linalg.qr(G)[0] + NORMAL * H / n**0.5
+    return A.astype(dtype)
 
 
 def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
