@@ -2,7 +2,8 @@
 
 `python -m benchmarks.speed` prints the tables and saves the pictures. All is measured in a process that starts with the number of
 threads fixed: BLAS's by its environment variables, torch's by its own setting, XLA's by the cores that the process may use, and
-with them all the others'. Sides take turns; times are medians, and ratios medians of those within a turn.
+with them all the others'. Times of one thread are processor time. Sides take turns; times are medians, and ratios medians of
+those within a turn.
 """
 
 import argparse
@@ -12,10 +13,11 @@ import platform
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,10 +70,16 @@ def random(n: int, batch: int, dtype: str) -> Any:
     return A.astype(dtype)
 
 
+def clock() -> Callable[[], float]:
+    """Seconds: of one thread those that it computes, whatever else the machine does; of several those that pass."""
+    return process_time if os.environ.get("OPENBLAS_NUM_THREADS") == "1" else perf_counter
+
+
 def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
     """Of all sides, which take turns."""
     from benchmarks.sides import SIDES, cotangents
 
+    now = clock()
     A = random(n, batch, dtype)
     r = np.random.default_rng(1).standard_normal((n, 1)).astype(A.real.dtype)
     sides = {name: make() for name, make in SIDES.items()}
@@ -81,15 +89,15 @@ def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
 
     def turn(name: str) -> tuple[float, float]:
         side, (X, weights) = sides[name], taken[name]
-        start = perf_counter()
+        start = now()
         state = side.forward(X)
-        forward = perf_counter() - start
+        forward = now() - start
         if side.vjp is None:
             return forward, 0.0
         g = cotangents(*side.pair(state), weights, side.conjugate)
-        start = perf_counter()
+        start = now()
         gA = side.vjp(state, *g)
-        backward = perf_counter() - start
+        backward = now() - start
         if side.exact and name not in gradients:
             gA = np.asarray(gA)
             gradients[name] = gA.conj() if side.conjugate else gA
@@ -98,9 +106,9 @@ def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
     for name in sides:
         if n <= WARM or name.endswith("jax"):
             turn(name)
-    start, names = perf_counter(), list(sides)
+    start, names = now(), list(sides)
     for i in range(turns):
-        if i > 1 and perf_counter() - start > SECONDS:
+        if i > 1 and now() - start > SECONDS:
             break
         for name in names[i % len(names) :] + names[: i % len(names)]:
             seconds[name].append(turn(name))
@@ -133,15 +141,16 @@ def memory(n: int, dtype: str) -> float:
 
 def interleaved(calls: dict[str, Any], turns: int, repeat: int = 20) -> dict[str, list[float]]:
     """Seconds of each call, of as many turns, each the mean of some in a row."""
+    now = clock()
     out: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
     for _ in range(turns):
         for name, call in calls.items():
-            start = perf_counter()
+            start = now()
             for _ in range(repeat):
                 call()
-            out[name].append((perf_counter() - start) / repeat)
+            out[name].append((now() - start) / repeat)
     return out
 
 
@@ -188,7 +197,7 @@ def import_time(turns: int) -> str:
     theirs: list[float] = []
     for _ in range(turns):
         for out, what in ((own, "arreig"), (theirs, "numpy, scipy.linalg")):
-            code = f"from time import perf_counter as t; s = t(); import {what}; print(t() - s)"
+            code = f"from time import process_time as t; s = t(); import {what}; print(t() - s)"
             run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             out.append(float(run.stdout))
     added = median(x - y for x, y in zip(own, theirs, strict=True))
@@ -204,8 +213,9 @@ def machine(threads: int) -> str:
     names = ("arreig", "numpy", "scipy", "torch", "jax", "autograd")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     libraries = ", ".join(f"{name} {version(name)}" for name in names)
+    plural, kind = "s" * (threads > 1), "processor" if clock() is process_time else "elapsed"
     return (
-        f"{threads} threads asked for: {cores} cores open to the process, of {os.cpu_count()}; "
+        f"{threads} thread{plural}, {kind} time: {cores} cores open to the process, of {os.cpu_count()}; "
         f"OPENBLAS_NUM_THREADS = {os.environ.get('OPENBLAS_NUM_THREADS')}, torch {torch.get_num_threads()}; "
         f"Python {platform.python_version()}, {libraries}"
     )
