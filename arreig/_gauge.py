@@ -322,7 +322,7 @@ class Functional(_Linear):
     def __post_init__(self) -> None:
         try:
             z = namespace(self.z).astype(self.z, self.z.dtype, copy=True)
-        except (TypeError, NotImplementedError):  # the latter of autograd, whose boxes have no copy in forward mode
+        except (TypeError, NotImplementedError):  # the latter of arrays that a library traces and cannot copy
             raise InputTypeError(
                 f"Functional(z) expects an array, of the library of the matrices it is for; got {self.z!r}"
             ) from None

@@ -66,10 +66,6 @@ class Operation(ABC):
     def jvp(self, parts: tuple[Parts, ...], tangents: tuple[Parts, ...]) -> tuple[Arrays, Parts]:
         """Results and their tangents; None for a tangent that vanishes."""
 
-    def transpose(self, cotangents: Parts, *parts: Parts) -> Parts:
-        """Cotangents of the last part."""
-        raise NotImplementedError(f"{type(self).__name__} is not linear")
-
     def batch(self, size: int, *parts: Parts) -> tuple[Parts, ...]:
         """Parts as they are computed with: mapped arrays, which come with the mapped axis in front, and others, `Unmapped`."""
         expanded: tuple[Parts, ...] = jax.tree.map(
@@ -123,8 +119,8 @@ class Linear(Operation):
             return out, self(parts[0], tangents[1])
         return out, self.along(parts, tangents)
 
-    def transpose(self, cotangents: Parts, *parts: Parts) -> Parts:
-        saved, moved = parts
+    def transpose(self, cotangents: Parts, saved: Parts, moved: Parts) -> Parts:
+        """Cotangents of the last part."""
         back = self.adjoint(saved, tuple(None if g is None else jnp.conj(g) for g in cotangents))
         return tuple(None if x is None else jnp.conj(g) for x, g in zip(moved, back, strict=False))
 
@@ -144,7 +140,7 @@ def _along(operation: Linear, parts: tuple[Parts, ...], tangents: tuple[Parts, .
     return cast(Arrays, jax.jvp(results, [leaves[i] for i in active], [moves[i] for i in active])[1])
 
 
-def on_cpu(x: Array) -> bool:
+def _on_cpu(x: Array) -> bool:
     """Whether x has values, in the host's memory."""
     return not isinstance(x, jax.core.Tracer) and all(device.platform == "cpu" for device in x.devices())
 
@@ -163,7 +159,7 @@ def _abstract(*avals: Any, operation: Operation, tree: Any) -> list[Any]:
 
 
 def _eager(*leaves: Array, operation: Operation, tree: Any) -> Arrays:
-    if all(isinstance(x, np.ndarray) or on_cpu(x) for x in leaves):
+    if all(isinstance(x, np.ndarray) or _on_cpu(x) for x in leaves):
         # The same memory as NumPy's arrays: JAX would compile every operation for every shape before it runs it once.
         devices = {device for x in leaves if isinstance(x, jax.Array) for device in x.devices()}
         device = devices.pop() if len(devices) == 1 else None
@@ -222,7 +218,7 @@ def _jvp(primals: Any, tangents: Any, *, operation: Operation, tree: Any) -> tup
     ]
 
 
-def _transpose(cotangents: Any, *leaves: Any, operation: Operation, tree: Any) -> list[Any]:
+def _transpose(cotangents: Any, *leaves: Any, operation: Linear, tree: Any) -> list[Any]:
     unknown = [ad.is_undefined_primal(x) for x in leaves]
     if all(map(_vanishing, cotangents)):
         return [ad.Zero(x.aval) if there else None for x, there in zip(leaves, unknown, strict=True)]

@@ -3,6 +3,7 @@
 arreig computes there, with ARPACK and sparse factorisations; under a tracer by a callback, which must not raise: it gives NaN.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -74,9 +75,9 @@ class _OnHost(Operation):
     selected: Selected
     tell: Tell | None = None
 
+    @abstractmethod
     def one(self, *parts: Parts) -> Arrays:
         """Results for one matrix, of NumPy."""
-        raise NotImplementedError
 
     def compute(self, *parts: Parts) -> Arrays:
         return self._each(self.one, *parts)

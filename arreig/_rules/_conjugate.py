@@ -162,7 +162,7 @@ class ConjugateBasis(Basis):
 
     @staticmethod
     def _scaled(X: Array, swapped: Array, c: Array) -> Array:
-        minus_imag = real(1j * c)  # torch.vmap has no imaginary part of what a conjugate only stands for
+        minus_imag = real(1j * c)  # c may be a conjugate that is not computed yet, of which vmap has no imaginary part
         return X * real(c)[..., None, :] + swapped * minus_imag[..., None, :]
 
     def weights(self, F: Array, /) -> Any:
