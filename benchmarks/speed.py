@@ -215,7 +215,7 @@ def machine(threads: int) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in names)
     plural, kind = "s" * (threads > 1), "processor" if clock() is process_time else "elapsed"
     return (
-        f"{threads} thread{plural}, {kind} time: {cores} cores open to the process, of {os.cpu_count()}; "
+        f"{threads} thread{plural}, {kind} time: {cores} of {os.cpu_count()} cores open to the process; "
         f"OPENBLAS_NUM_THREADS = {os.environ.get('OPENBLAS_NUM_THREADS')}, torch {torch.get_num_threads()}; "
         f"Python {platform.python_version()}, {libraries}"
     )
@@ -289,6 +289,7 @@ def tables(cases: list[Case], markdown: bool) -> list[str | Table]:
 def draw(path: Path, cases: list[Case], head: str) -> None:
     """Time of one matrix over n, in units of the limit: real above, complex below."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullLocator
 
     dtypes = list(dict.fromkeys(case.dtype for case in cases))
     figure, grid = plt.subplots(
@@ -304,6 +305,8 @@ def draw(path: Path, cases: list[Case], head: str) -> None:
                     axes.loglog([c.n for c in rows], [c.ratio(name, "limit", operation) for c in rows], **style)
             axes.axhline(1, color="grey", linestyle=":")
             axes.set(title=f"{operation}, {dtype}", ylabel="time / limit")
+            axes.set_xticks([c.n for c in rows], [str(c.n) for c in rows])
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.grid(alpha=0.3)
     for axes in grid[-1]:
         axes.set_xlabel("order n of the matrices")
