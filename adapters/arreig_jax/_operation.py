@@ -18,7 +18,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from arreig import ArreigError
+from arreig import ArreigError, InputTypeError
 
 Array: TypeAlias = jax.Array
 Arrays: TypeAlias = tuple[Array, ...]
@@ -42,6 +42,13 @@ class Operation(ABC):
 
     def __call__(self, *parts: Parts) -> Arrays:
         """Results, differentiable."""
+        try:
+            hash(self)
+        except TypeError as error:
+            raise InputTypeError(
+                f"JAX compares options by their hashes, and one of these has none ({error}): pass plain numbers, strings and "
+                f"arreig's own objects made of them"
+            ) from None
         leaves, tree = jax.tree.flatten(parts)
         return tuple(_operation.bind(*leaves, operation=self, tree=tree))
 

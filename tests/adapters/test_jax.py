@@ -233,6 +233,19 @@ def test_forward_mode_in_each_matrix_alone(kind: str) -> None:
         np.testing.assert_allclose(part, whole, atol=1e-11)
 
 
+def test_under_checkpoint_linearize_and_cond() -> None:
+    A, dA = jnp.asarray(REAL[0]), jnp.asarray(IMAG[0])
+
+    def of(A: Any) -> Any:
+        return loss(*arreig_jax.eig(A, sort="abs"))
+
+    g = jax.grad(of)(A)
+    np.testing.assert_allclose(jax.grad(jax.checkpoint(of))(A), g, atol=1e-12)
+    np.testing.assert_allclose(jax.linearize(of, A)[1](dA), jnp.sum(g * dA), rtol=1e-10)
+    branch = jax.grad(lambda A: jax.lax.cond(A[0, 0] > A[0, 0] - 1, of, jnp.trace, A))
+    np.testing.assert_allclose(branch(A), g, atol=1e-12)
+
+
 def test_a_mapped_gauge_vector() -> None:
     """For a batch of matrices that is not mapped: z gets axes of length 1."""
     A, z = jnp.asarray(matrices("complex128")), jnp.asarray(IMAG[0])
@@ -313,6 +326,11 @@ def test_errors_are_raised_where_there_are_numbers_and_told_where_not() -> None:
         (lambda A: arreig_jax.eig(A[0]), arreig.InputError, "square|two dimensions"),
         (lambda A: arreig_jax.eig(A.astype(jnp.float16)), arreig.InputTypeError, "got float16"),
         (lambda A: arreig_jax.eig(A, A[:2, :2]), arreig.InputError, "B must have the shape of A"),
+        (
+            lambda A: arreig_jax.eig(A, gauge=arreig.Component(np.array(1))),
+            arreig.InputTypeError,
+            "one of these has none",
+        ),
         (lambda A: arreig_jax.eig(A, check=2), arreig.InputError, "True, False or a function"),
         (lambda A: arreig_jax.eig(jnp.full_like(A, jnp.nan)), arreig.NonFiniteError, "finite"),
         (
