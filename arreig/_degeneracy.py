@@ -54,10 +54,23 @@ def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> A
     one_lost = lost[..., :, None] ^ lost[..., None, :]
     smaller = xp.where(lost[..., :, None], right, left)
     pair_kappa = xp.where(one_lost, 2 * smaller, left + right)
-    rounding = _EQUAL * roundoff(w) * size
-    resolution = xp.where(2 * residual > rounding, 2 * residual, rounding)
-    close = xp.abs(gaps(w)) <= pair_kappa * resolution[..., None, None]
+    close = xp.abs(gaps(w)) <= pair_kappa * _resolution(w, size, residual)[..., None, None]
     return close & ~on_diagonal(close)
+
+
+def _resolution(w: Array, size: Array, residual: Array) -> Array:
+    rounding = _EQUAL * roundoff(w) * size
+    return namespace(w).where(2 * residual > rounding, 2 * residual, rounding)
+
+
+def resolved(least: Array, worst: Array, size: Array, residual: Array) -> Array:
+    """Members (...) none of whose eigenvalues are numerically equal, nor V numerically singular, by the least gap and largest kappa.
+
+    Only where squares of gaps, and their inverses, are normal numbers.
+    """
+    info = namespace(least).finfo(least.dtype)
+    tame = (size > info.smallest_normal**0.5 / info.eps) & (size < info.max**0.5 * info.eps)
+    return tame & ~numerically_singular(worst) & (least > 2 * worst * _resolution(least, size, residual))
 
 
 def numerically_singular(kappa: Array) -> Array:

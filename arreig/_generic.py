@@ -10,14 +10,16 @@ from ._types import Array
 _PRIME = 46337  # the largest prime whose square, and a little more, fits
 
 
-def generic_matrix(like: Array, salt: int) -> Array:
+def generic_matrix(like: Array, salt: int, columns: int | None = None) -> Array:
     """Entries (n, n) in (-0.71, 0.71), n the last axis of `like`, real, of its library, device and precision.
 
-    They are multiples of 2^-16, so that no library rounds them.
+    They are multiples of 2^-16, so that no library rounds them, with the mean 0 and the variance 1/6. columns: their number, if
+    it is not n.
     """
     xp = namespace(like)
     i = xp.arange(like.shape[-1], device=device(like)) % _PRIME
-    x = _hash(_hash(i * 271 + salt)[:, None] + i * 7919)
+    j = i if columns is None else xp.arange(columns, device=device(like))
+    x = _hash(_hash(i * 271 + salt)[:, None] + j * 7919)
     return xp.astype(2 * x - _PRIME, real(like).dtype) / 65536
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, promote_complex
+from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, namespace, promote_complex
 from .._types import Array
 from ._pencil import Pencil
 
@@ -118,6 +118,10 @@ class Basis(ABC):
     def solve_outer(self, X: Array, /) -> Array:
         """W X^H of columns X."""
 
+    @abstractmethod
+    def left_seen(self, Z: Array, /) -> Array:
+        """Z^H W, as columns, of a few vectors Z (n, k)."""
+
     @property
     @abstractmethod
     def left(self) -> Array:
@@ -209,6 +213,14 @@ class ComplexBasis(Basis):
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(adjoint(X))
 
+    def left_seen(self, Z: Array, /) -> Array:
+        return adjoint(self.factor.solve(repeated(Z, self.V)))
+
     @property
     def left(self) -> Array:
         return self.factor.inverse_adjoint()
+
+
+def repeated(Z: Array, V: Array) -> Array:
+    """Z for every member of the batch."""
+    return namespace(V).broadcast_to(Z, (*V.shape[:-1], Z.shape[-1]))

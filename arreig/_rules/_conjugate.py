@@ -34,7 +34,7 @@ from typing import Any
 
 from .._array_api import column_norm, conj, device, diagonal, imag, namespace, on_diagonal, real
 from .._types import Array
-from ._basis import Basis, Factor
+from ._basis import Basis, Factor, repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +209,9 @@ class ConjugateBasis(Basis):
 
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(X.mT)
+
+    def left_seen(self, Z: Array, /) -> Array:
+        return self.factor.solve(repeated(Z, self.V)).mT / self._d[..., None, :]
 
     @property
     def left(self) -> Array:

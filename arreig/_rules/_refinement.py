@@ -2,9 +2,10 @@
 
 A column x_j with the right-hand side b_j and the residual r_j is corrected by d_j, the solution for that residual, where
 
-    ||r_j|| > 10 u ((||A||_F + |w_j|) ||x_j|| + ||b_j||) + u kappa_j ||A||_F ||x_j||      and      ||d_j|| < 0.1 ||x_j||
+    ||r_j|| > c u ((||A||_F + |w_j|) ||x_j|| + ||b_j||) + u kappa_j ||A||_F ||x_j||      and      ||d_j|| < 0.1 ||x_j||
 
-The first sum is what rounding makes of a residual. The second is what the error of w_j, u kappa_j ||A||, makes of the residual of
+The first sum is what rounding makes of a residual, c = 10 and from order 25 on 2 sqrt(n): of well-conditioned random matrices of
+order 32 to 1024 residuals of 0.5 to 1.2 sqrt(n) u were seen, and to remove these made no column better. The second is what the error of w_j, u kappa_j ||A||, makes of the residual of
 an exact x_j: to remove that would be to solve accurately for a wrong w_j, which made columns up to 58 times worse (Grcar
 matrices). Where the correction is not small, at u cond(V) near 1, refinement diverges.
 
@@ -15,14 +16,14 @@ from .._array_api import namespace, roundoff
 from .._degeneracy import numerically_singular
 from .._types import Array
 
-_ROUNDING = 10.0  # u times this, where the residual of a column was seen to be rounding
+_ROUNDING, _GROWS = 10.0, 25  # u times this, where the residual of a column was seen to be rounding, up to this order
 _TRUSTED = 0.1
 
 
 def asks(r: Array, x: Array, b: Array, w: Array, kappa: Array, size: Array) -> Array:
     """Columns (..., n) whose residual is above rounding, by the norms r, x, b of the three; size (...) = ||A||_F."""
-    norm = size[..., None]
-    rounding = _ROUNDING * ((norm + namespace(w).abs(w)) * x + b)
+    norm, c = size[..., None], _ROUNDING * max(1.0, (w.shape[-1] / _GROWS) ** 0.5)
+    rounding = c * ((norm + namespace(w).abs(w)) * x + b)
     return r > roundoff(x) * (rounding + norm * x * kappa)
 
 

@@ -167,7 +167,7 @@ class AdjointEquation:
     w: Array
     F_size: Array  # |F_ij|
     weights: Any  # conj(F), as weights of the basis
-    refused: Array  # (..., 1, 1) members
+    refused: Array | None  # (..., 1, 1) members; None if there is known to be none
     sensitivity: Array
     size: Array
 
@@ -196,6 +196,27 @@ class AdjointEquation:
         weights = basis.weights(conj(F))
         return cls(basis, gh, basis.values(gw), A, w, namespace(w).abs(F), weights, refused, sensitivity, size)
 
+    @classmethod
+    def of_distinct(
+        cls,
+        gV: Array,
+        gw: Array,
+        A: Array,
+        w: Array,
+        V: Array,
+        basis: Basis,
+        d: Array,
+        inverse_squares: Array,
+        /,
+        *,
+        sensitivity: Array,
+        size: Array,
+        gauge: Gauge,
+    ) -> Self:
+        """Without B, and where nothing is refused; d_ij = w_j - w_i and |F_ij|^2, so that conj(F) = d |F|^2."""
+        gh, weights = basis.columns(gauge.project_cotangent(V, gV)), basis.weights(d * inverse_squares)
+        return cls(basis, gh, basis.values(gw), A, w, inverse_squares**0.5, weights, None, sensitivity, size)
+
     def solution(self) -> Array:
         """Y, as columns of the basis."""
         return self._solved(self.gw, self.gh)
@@ -203,7 +224,8 @@ class AdjointEquation:
     def _solved(self, gw: Array, gh: Array) -> Array:
         basis = self.basis
         gP = basis.of_diagonal(gw) + basis.weighted(self.weights, basis.tested(gh))
-        return namespace(gw).where(self.refused, 0.0, basis.solve_adjoint(gP))
+        Y = basis.solve_adjoint(gP)
+        return Y if self.refused is None else namespace(gw).where(self.refused, 0.0, Y)
 
     @cached_property
     def lengths(self) -> Array:
@@ -218,6 +240,15 @@ class AdjointEquation:
         R = R - basis.multiples(basis.along(R) / basis.squares)
         y = basis.norm(Y)
         return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)
+
+    def glimpse(self, Y: Array, Z: Array) -> tuple[Array, Array]:
+        """Columns (..., n) whose residual may be above rounding, and ||gh_j||, as Z^H, of `_estimate`, shows them; without B."""
+        basis, w = self.basis, self.w
+        Zh = adjoint(Z)
+        ZY, Zg = Zh @ Y, Zh @ self.gh
+        R = Zg + (adjoint(basis.matrix(self.A) @ Z) @ Y - basis.scaled(ZY, conj(w)))
+        h = basis.norm(Zg)
+        return asks(basis.norm(R), basis.norm(ZY), h, w, self.sensitivity, self.size), h
 
     def step(self, Y: Array, residual: Residual) -> Array:
         """What Y lacks."""
