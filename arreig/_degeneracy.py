@@ -69,7 +69,7 @@ def resolved(least: Array, worst: Array, size: Array, residual: Array) -> Array:
     Only where squares of gaps, and their inverses, are normal numbers.
     """
     info = namespace(least).finfo(least.dtype)
-    tame = (size > info.smallest_normal**0.5 / info.eps) & (size < info.max**0.5 * info.eps)
+    tame = (size > info.smallest_normal**0.25) & (size < info.max**0.25)
     return tame & ~numerically_singular(worst) & (least > 2 * worst * _resolution(least, size, residual))
 
 

@@ -64,6 +64,7 @@ def _none(V: Array) -> Array:
     return nowhere(namespace(V).sum(V, axis=-2))
 
 
+Parts: TypeAlias = tuple[Array | None, Array | None, Array | None]
 Joint: TypeAlias = Callable[[Array], Array]
 
 
@@ -92,9 +93,18 @@ class Gauge(ABC):
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         """dV = U + V diag(c(U))."""
 
-    @abstractmethod
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         """gh, the adjoint of project_tangent."""
+        along, pattern, t = self.cotangent_parts(V, column_square(V), column_dot(V, gV))
+        gh = gV if along is None else gV - V * _columns(along)
+        return gh if pattern is None or t is None else gh - pattern * _columns(t)
+
+    @abstractmethod
+    def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
+        """c, M and t (..., n) of gh = gV - V diag(c) - M diag(t), M (..., n, n or 1), where s_j = v_j^H gV_j; None for zero.
+
+        squares (..., n): ||v_j||^2.
+        """
 
     def bound(self, product: Callable[[Array], Array], /) -> "Gauge":
         """The gauge for eigenvectors of A V = B V diag(w), able to scale and fix them; product: V -> B V."""
@@ -160,15 +170,15 @@ class Canonical(Gauge):
         u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
         return -imag(u_k / _nonzero(v_k))  # Im(conj(p) u_k)/|v_k| = Im(u_k/v_k)
 
-    def _turned(self, V: Array, s: Array) -> Array:
+    def _turned(self, V: Array, s: Array) -> tuple[Array | None, Array | None]:
         """What Im c takes from gV."""
+        if not is_complex(V):
+            return None, None
         mask, v_k = self._anchor(V)
-        return namespace(V).where(mask, _columns(1j * imag(s) / _nonzero(conj(v_k))), 0.0)  # p/|v_k| = 1/conj(v_k)
+        return namespace(V).astype(mask, real(V).dtype), 1j * imag(s) / _nonzero(conj(v_k))  # p/|v_k| = 1/conj(v_k)
 
-    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        s = column_dot(V, gV)
-        gh = gV - V * _columns(real(s) / _nonzero(column_square(V)))
-        return gh - self._turned(V, s) if is_complex(V) else gh
+    def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
+        return real(s) / _nonzero(squares), *self._turned(V, s)
 
     def tie_ratio(self, V: Array, real_matrix: bool, /) -> Array:
         """The largest modulus (..., n) of the components that could take over from k, relative to the largest."""
@@ -205,8 +215,8 @@ class BNorm(Canonical):
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         return U + V * _columns(1j * self._turn(V, U)) if is_complex(V) else U
 
-    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        return gV - self._turned(V, column_dot(V, gV)) if is_complex(V) else gV
+    def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
+        return None, *self._turned(V, s)
 
     def tangent_of_norm(self, V: Array, P: Array, /) -> Array:
         return V * _columns(-P / 2)
@@ -228,8 +238,8 @@ class PhaseFree(Gauge):
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         return U - V * _columns(column_dot(V, U) / _nonzero(column_square(V)))
 
-    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        return gV - V * _columns(column_dot(V, gV) / _nonzero(column_square(V)))
+    def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
+        return s / _nonzero(squares), None, None
 
     def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array:
         """Im s_j is the loss's derivative by the phase of v_j: relative to the cotangents, above the loss's noise."""
@@ -256,9 +266,8 @@ class _Linear(Gauge):
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         return U - V * _columns(column_dot(self._z(V), U) / _nonzero(self.scale(V)))
 
-    def project_cotangent(self, V: Array, gV: Array, /) -> Array:
-        s = column_dot(V, gV)
-        return gV - self._z(V) * _columns(s / _nonzero(conj(self.scale(V))))
+    def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
+        return None, self._z(V), s / _nonzero(conj(self.scale(V)))
 
 
 @dataclass(frozen=True)

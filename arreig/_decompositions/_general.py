@@ -22,6 +22,7 @@ from .._errors import InputError
 from .._perturb import Perturb
 from .._rules import _estimate as estimate
 from .._rules import eig as rules
+from .._rules._distinct import DistinctAdjointEquation
 from .._rules._pencil import Pencil, times, times_adjoint
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
@@ -204,18 +205,17 @@ class GeneralEigensystem(FactorisedEigensystem):
         basis, size = self.basis, self.size
         Z = estimate.combinations(basis.V)
         kappa = basis.norm(basis.left_seen(Z)) * basis.lengths
-        d, squares = estimate.squared_gaps(self.w, size)
-        residual = self._own_residual if self.supplied else 0 * size
-        if wanted(~estimate.distinct(squares, kappa, size, residual), check=True):
-            return None
-        squares = 1 / squares
-        equation = rules.AdjointEquation.of_distinct(
-            gV, gw, self.A, self.w, self.V, basis, d, squares, sensitivity=kappa, size=size, gauge=options.gauge
+        equation = DistinctAdjointEquation.of(
+            gV, gw, self.A, self.w, self.V, basis, Z, sensitivity=kappa, size=size, gauge=options.gauge
         )
-        Y = equation.solution()
-        asking, h = equation.glimpse(Y, Z)
-        gA = basis.outer(self._refined(equation, Y, asking))
-        clear = estimate.kept(gA, squares, h, basis.lengths, equation.gw, kappa, size, degeneracy)
+        gP, largest_F2, terms = equation.coefficients()
+        residual = self._own_residual if self.supplied else 0 * size
+        if wanted(~estimate.distinct(largest_F2, kappa, size, residual), check=True):
+            return None
+        Y = basis.solve_adjoint(gP)
+        del gP
+        gA = basis.outer(self._refined(equation, Y, equation.asking(Y)))
+        clear = estimate.kept(gA, terms, equation.gw, kappa, degeneracy)
         return None if wanted(~clear, check=True) else gA
 
     def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Any:
@@ -258,7 +258,7 @@ class GeneralEigensystem(FactorisedEigensystem):
                 gV = gV + times_adjoint(self.pencil, gS)
                 lengths = column_norm(gV)
                 accuracy = accuracy + _LEFT * self.left_error
-            equation = rules.AdjointEquation.of(
+            equation = rules.MaskedAdjointEquation.of(
                 gV,
                 gw,
                 self.decomposed,

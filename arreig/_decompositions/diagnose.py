@@ -70,7 +70,7 @@ def diagnose(A: Array, /) -> Diagnosis:
     linked = transitive_closure(_equal(system)) | own
     d = xp.where(own, xp.inf, xp.abs(gaps(w)))
     i = xp.arange(n, device=device(w))
-    equation = rules.AdjointEquation.of(
+    equation = rules.MaskedAdjointEquation.of(
         promote_complex(generic_matrix(V, 5)) + 1j * generic_matrix(V, 6),
         xp.zeros_like(w),
         system.A,

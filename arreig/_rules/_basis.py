@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, namespace, promote_complex
+from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, imag, namespace, promote_complex, real
+from .._gauge import Gauge
 from .._types import Array
 from ._pencil import Pencil
 
@@ -83,8 +84,16 @@ class Basis(ABC):
         """F o P, of coefficients P."""
 
     @abstractmethod
-    def of_diagonal(self, x: Array, /) -> Array:
-        """The coefficients diag(x)."""
+    def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
+        """Rows of conj(F) o P, with F_ij = conj(d)/(|d|^2 + floor), d = w_j - w_i, and |F_ij|^2 (..., rows, n)."""
+
+    @abstractmethod
+    def with_diagonal(self, P: Array, x: Array, /) -> Array:
+        """P + diag(x), of coefficients P with a diagonal of 0."""
+
+    @abstractmethod
+    def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
+        """The gauge's adjoint gh of cotangents G of V, both columns of the basis."""
 
     @abstractmethod
     def diagonal(self, P: Array, /) -> Array:
@@ -186,8 +195,17 @@ class ComplexBasis(Basis):
     def weighted(self, F: Any, P: Array, /) -> Array:
         return F * P
 
-    def of_diagonal(self, x: Array, /) -> Array:
-        return diagonal_matrix(x)
+    def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
+        d = w[..., None, :] - w[..., rows, None]
+        squares = real(d) ** 2 + imag(d) ** 2
+        q = 1 / (squares + floor)
+        return P[..., rows, :] * (d * q), squares * q * q
+
+    def with_diagonal(self, P: Array, x: Array, /) -> Array:
+        return P + diagonal_matrix(x)
+
+    def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
+        return gauge.project_cotangent(V, G)
 
     def diagonal(self, P: Array, /) -> Array:
         return diagonal(P)

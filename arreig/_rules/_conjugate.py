@@ -32,7 +32,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .._array_api import column_norm, conj, device, diagonal, imag, namespace, on_diagonal, real
+from .._array_api import column_norm, conj, device, diagonal, imag, is_complex, namespace, on_diagonal, real
+from .._gauge import Gauge
 from .._types import Array
 from ._basis import Basis, Factor, repeated
 
@@ -77,10 +78,22 @@ class Partners:
         rows = xp.reshape(X, (self._index.shape[0], X.shape[-1]))
         return xp.reshape(xp.take(rows, self._index, axis=0), X.shape)
 
+    def rows_of_partners(self, X: Array, rows: slice) -> Array:
+        """The partners' rows of some rows of X (..., n, m)."""
+        xp = namespace(X)
+        index = xp.reshape(self._index, self.up.shape)[..., rows]
+        found = xp.take(xp.reshape(X, (-1, X.shape[-1])), xp.reshape(index, (-1,)), axis=0)
+        return xp.reshape(found, (*index.shape, X.shape[-1]))
+
     def columns(self, X: Array) -> Array:
-        """X_R; of an X that is not closed, that of its mean over pairs."""
-        X = X + conj(self.swapped(X))
-        return namespace(X).where(self.down[..., None, :], -imag(X), real(X)) / 2
+        """X_R of an X that is closed."""
+        return namespace(X).where(self.down[..., None, :], -imag(X), real(X))
+
+    def mean_columns(self, X: Array) -> Array:
+        """X_R of the mean of any X over pairs, (x_j + conj(x_p))/2."""
+        xp = namespace(X)
+        re, im, up = real(X), imag(X), self.up[..., None, :]
+        return (xp.where(self.down[..., None, :], -im, re) + self.swapped(xp.where(up, im, re))) / 2
 
     def array(self, P: Array) -> Array:
         """X_R T."""
@@ -112,7 +125,7 @@ class ConjugateBasis(Basis):
         return (up & (i[:, None] + 1 == i)) | (down & (i[:, None] == i + 1))
 
     def columns(self, X: Array, /) -> Array:
-        return self.partners.columns(X)
+        return self.partners.mean_columns(X)
 
     def array(self, X: Array, /) -> Array:
         return self.partners.array(X)
@@ -176,11 +189,32 @@ class ConjugateBasis(Basis):
         Q = self.partners.rows_swapped(P)
         return K0 * P + K3 * Q + self.partners.swapped(minus_K2 * P - K1 * Q)
 
-    def of_diagonal(self, x: Array, /) -> Array:
+    def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
+        x, y = real(w), imag(w)
+        re = x[..., None, :] - x[..., rows, None]
+        near, far = y[..., None, :] - y[..., rows, None], y[..., None, :] + y[..., rows, None]  # from w_i, from its conjugate
+        squares = re * re + near * near
+        q, q_far = 1 / (squares + floor), 1 / (re * re + far * far + floor)
+        F2 = squares * q * q
+        q, q_far = q / 2, q_far / 2
+        Q, P = self.partners.rows_of_partners(P, rows), P[..., rows, :]
+        F, G, near, far = re * q, re * q_far, near * q, far * q_far
+        return (F + G) * P + (near - far) * Q + self.partners.swapped((near + far) * P - (F - G) * Q), F2
+
+    def with_diagonal(self, P: Array, x: Array, /) -> Array:
         xp = namespace(x)
-        on = on_diagonal(x)
         half = xp.where(self.partners.paired, imag(x) / 2, 0.0)[..., :, None]
-        return xp.where(on, (real(x) / self._d)[..., :, None], xp.where(self._beside, half, 0.0))
+        own = (real(x) / self._d)[..., :, None]
+        return P + xp.where(on_diagonal(x), own, xp.where(self._beside, half, 0.0))
+
+    def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
+        along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
+        if along is not None:
+            G = G - (self.multiples(along) if is_complex(along) else self.V * along[..., None, :])
+        if pattern is not None:
+            t = namespace(V).where(self.partners.down, -imag(t), real(t))
+            G = G - real(pattern) * t[..., None, :]
+        return G
 
     def diagonal(self, P: Array, /) -> Array:
         return self._summed(diagonal(P), namespace(P).sum(namespace(P).where(self._beside, P, 0.0), axis=-1))

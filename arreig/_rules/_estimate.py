@@ -10,8 +10,8 @@ That ||Z^H x|| is less than ||x||/SAFE happens to one x in 10^7, by the chi-squa
 Sources: Johnson, Lindenstrauss, Contemp. Math. 26 (1984) 189; Achlioptas, J. Comput. Syst. Sci. 66 (2003) 671.
 """
 
-from .._array_api import imag, largest, matrix_norm, namespace, on_diagonal, real, roundoff
-from .._degeneracy import Degeneracy, gaps, resolved
+from .._array_api import largest, matrix_norm, namespace, roundoff
+from .._degeneracy import Degeneracy, resolved
 from .._generic import generic_matrix
 from .._types import Array
 
@@ -26,34 +26,18 @@ def combinations(V: Array) -> Array:
     return namespace(V).astype(Z, V.dtype, copy=False)
 
 
-def squared_gaps(w: Array, size: Array) -> tuple[Array, Array]:
-    """d_ij = w_j - w_i and |d_ij|^2, this with ||A||^2 on the diagonal."""
-    d = gaps(w)
-    own = namespace(size).astype(on_diagonal(w), size.dtype) * size[..., None, None] ** 2
-    return d, real(d) ** 2 + imag(d) ** 2 + own
-
-
-def distinct(squares: Array, kappa: Array, size: Array, residual: Array) -> Array:
+def distinct(largest_F2: Array, kappa: Array, size: Array, residual: Array) -> Array:
     """Members (...) whose eigenvalues are all resolved, and V not singular, beyond the doubt that an estimated kappa leaves.
 
-    squares (..., n, n): |d_ij|^2, ||A||^2 on the diagonal; residual: see `numerically_equal`.
+    largest_F2 (...): of |F_ij|^2; residual: see `numerically_equal`.
     """
-    xp = namespace(squares)
-    least, worst = -xp.max(-squares, axis=(-2, -1)), SAFE * largest(kappa, -1)[..., 0]
-    return resolved(least**0.5, worst, size, residual)
+    return resolved(largest_F2**-0.5, SAFE * largest(kappa, -1)[..., 0], size, residual)
 
 
-def kept(
-    gA: Array, inverse_squares: Array, h: Array, v: Array, gw: Array, kappa: Array, size: Array, degeneracy: Degeneracy
-) -> Array:
+def kept(gA: Array, terms: Array, gw: Array, kappa: Array, degeneracy: Degeneracy) -> Array:
     """Members (...) of whose gradient rounding leaves enough, by the estimate in `cotangent_flags`, beyond doubt.
 
-    inverse_squares: |F_ij|^2, 1/||A||^2 on the diagonal; h, v, kappa (..., n): ||gh_j||, ||v_j||, ||W_j|| ||v_j||.
+    terms (..., n): (sum_j |F_ij|^2 (||v_j|| ||gh_j||)^2)^(1/2); kappa (..., n): ||W_i|| ||v_i||.
     """
-    xp = namespace(h)
-    columns = v * h
-    top = largest(columns, -1)
-    b = (columns / xp.where(top > 0, top, 1.0)) ** 2
-    pairs = xp.sum(kappa**2 * ((inverse_squares @ b[..., None])[..., 0] - b / size[..., None] ** 2), axis=-1)
-    error = top[..., 0] * xp.sqrt(xp.where(pairs > 0, pairs, 0.0)) + matrix_norm((kappa * xp.abs(gw))[..., None])
-    return SAFE * roundoff(gA) * error <= degeneracy.lost[xp.finfo(gA.dtype).bits] * matrix_norm(gA)
+    error = matrix_norm((kappa * terms)[..., None]) + matrix_norm((kappa * namespace(gw).abs(gw))[..., None])
+    return SAFE * roundoff(gA) * error <= degeneracy.lost[namespace(gA).finfo(gA.dtype).bits] * matrix_norm(gA)

@@ -36,6 +36,7 @@ Sources: Magnus, Econometric Theory 1 (1985) 179; Giles, An extended collection 
 Boeddeker et al., arXiv:1701.00392, sec. 4.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,22 +155,57 @@ def jvp(equation: TangentEquation, X: Tangents, V: Array, /, *, gauge: Gauge) ->
 
 
 @dataclass(frozen=True, eq=False)
-class AdjointEquation:
-    """A^H Y - B^H Y conj(diag w) = -gh,  diag(V^H B^H Y) = gw.
-
-    Members with a numerically singular V, whose results are refused, count as 0: products would overflow.
-    """
+class AdjointEquation(ABC):
+    """A^H Y - B^H Y conj(diag w) = -gh,  diag(V^H B^H Y) = gw."""
 
     basis: Basis
     gh: Array  # as columns of the basis
     gw: Array  # as far as it counts
     A: Array
     w: Array
-    F_size: Array  # |F_ij|
-    weights: Any  # conj(F), as weights of the basis
-    refused: Array | None  # (..., 1, 1) members; None if there is known to be none
     sensitivity: Array
     size: Array
+
+    def solution(self) -> Array:
+        """Y, as columns of the basis."""
+        return self._solved(self.gw, self.gh)
+
+    @abstractmethod
+    def _solved(self, gw: Array, gh: Array) -> Array: ...
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Norms (..., n) of the columns of gh."""
+        return self.basis.norm(self.gh)
+
+    def residual(self, Y: Array) -> Residual:
+        """-R."""
+        basis, w = self.basis, self.w
+        BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
+        R = self.gh + (adjoint(basis.matrix(self.A)) @ Y - BYw)
+        R = R - basis.multiples(basis.along(R) / basis.squares)
+        y = basis.norm(Y)
+        return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)
+
+    def step(self, Y: Array, residual: Residual) -> Array:
+        """What Y lacks."""
+        basis = self.basis
+        return self._solved(self.gw - basis.along(times_adjoint(basis.pencil, Y)), residual.R)
+
+    def corrected(self, Y: Array, residual: Residual, constant: Constant) -> Array:
+        """One step of refinement."""
+        D = self.step(Y, residual)
+        accept = residual.asking & trusted(self.basis.norm(D), residual.solution)
+        return Y + constant(namespace(Y).where(accept[..., None, :], D, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedAdjointEquation(AdjointEquation):
+    """With clusters, and members with a numerically singular V, whose results are refused: products would overflow, so they are 0."""
+
+    F_size: Array  # |F_ij|
+    weights: Any  # conj(F), as weights of the basis
+    refused: Array  # (..., 1, 1) members
 
     @classmethod
     def of(
@@ -190,80 +226,21 @@ class AdjointEquation:
         degeneracy: Degeneracy,
     ) -> Self:
         """size = ||A||_F; kappa, sensitivity as for a `TangentEquation`."""
+        xp = namespace(w)
         F = inverse_gaps(degeneracy.inverse_gaps(w, pairs), size, basis.pencil)
         refused = refused_members(kappa)
-        gh = namespace(w).where(refused, 0.0, basis.columns(gauge.project_cotangent(V, gV)))
+        gh = xp.where(refused, 0.0, basis.projected(gauge, V, basis.columns(gV)))
         weights = basis.weights(conj(F))
-        return cls(basis, gh, basis.values(gw), A, w, namespace(w).abs(F), weights, refused, sensitivity, size)
-
-    @classmethod
-    def of_distinct(
-        cls,
-        gV: Array,
-        gw: Array,
-        A: Array,
-        w: Array,
-        V: Array,
-        basis: Basis,
-        d: Array,
-        inverse_squares: Array,
-        /,
-        *,
-        sensitivity: Array,
-        size: Array,
-        gauge: Gauge,
-    ) -> Self:
-        """Without B, and where nothing is refused; d_ij = w_j - w_i and |F_ij|^2, so that conj(F) = d |F|^2."""
-        gh, weights = basis.columns(gauge.project_cotangent(V, gV)), basis.weights(d * inverse_squares)
-        return cls(basis, gh, basis.values(gw), A, w, inverse_squares**0.5, weights, None, sensitivity, size)
-
-    def solution(self) -> Array:
-        """Y, as columns of the basis."""
-        return self._solved(self.gw, self.gh)
+        return cls(basis, gh, basis.values(gw), A, w, sensitivity, size, xp.abs(F), weights, refused)
 
     def _solved(self, gw: Array, gh: Array) -> Array:
         basis = self.basis
-        gP = basis.of_diagonal(gw) + basis.weighted(self.weights, basis.tested(gh))
-        Y = basis.solve_adjoint(gP)
-        return Y if self.refused is None else namespace(gw).where(self.refused, 0.0, Y)
-
-    @cached_property
-    def lengths(self) -> Array:
-        """Norms (..., n) of the columns of gh."""
-        return self.basis.norm(self.gh)
-
-    def residual(self, Y: Array) -> Residual:
-        """-R."""
-        basis, w = self.basis, self.w
-        BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
-        R = self.gh + (adjoint(basis.matrix(self.A)) @ Y - BYw)
-        R = R - basis.multiples(basis.along(R) / basis.squares)
-        y = basis.norm(Y)
-        return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)
-
-    def glimpse(self, Y: Array, Z: Array) -> tuple[Array, Array]:
-        """Columns (..., n) whose residual may be above rounding, and ||gh_j||, as Z^H, of `_estimate`, shows them; without B."""
-        basis, w = self.basis, self.w
-        Zh = adjoint(Z)
-        ZY, Zg = Zh @ Y, Zh @ self.gh
-        R = Zg + (adjoint(basis.matrix(self.A) @ Z) @ Y - basis.scaled(ZY, conj(w)))
-        h = basis.norm(Zg)
-        return asks(basis.norm(R), basis.norm(ZY), h, w, self.sensitivity, self.size), h
-
-    def step(self, Y: Array, residual: Residual) -> Array:
-        """What Y lacks."""
-        basis = self.basis
-        return self._solved(self.gw - basis.along(times_adjoint(basis.pencil, Y)), residual.R)
-
-    def corrected(self, Y: Array, residual: Residual, constant: Constant) -> Array:
-        """One step of refinement."""
-        D = self.step(Y, residual)
-        accept = residual.asking & trusted(self.basis.norm(D), residual.solution)
-        return Y + constant(namespace(Y).where(accept[..., None, :], D, 0.0))
+        gP = basis.with_diagonal(basis.weighted(self.weights, basis.tested(gh)), gw)
+        return namespace(gw).where(self.refused, 0.0, basis.solve_adjoint(gP))
 
 
 def vjp(
-    equation: AdjointEquation,
+    equation: MaskedAdjointEquation,
     Y: Array,
     gV: Array,
     gw: Array,
@@ -318,7 +295,7 @@ def vjp(
     return (gA if is_complex(equation.A) else real(gA)), gB, flags
 
 
-def refinement_step(equation: AdjointEquation) -> Array:
+def refinement_step(equation: MaskedAdjointEquation) -> Array:
     """||d_j||/||y_j|| (..., n) of the first step, an estimate of the error of column j without it; infinite if V is singular."""
     xp, basis, refused = namespace(equation.w), equation.basis, equation.refused
     Y = equation.solution()

@@ -1,0 +1,91 @@
+"""The adjoint equation of `eig` without B where eigenvalues are known to be distinct: nothing masked, no n x n array of gaps.
+
+F o P is made a block of rows at a time, with F_ij = conj(d_ij)/|d_ij|^2, d_ij = w_j - w_i, from w itself: what it takes stays in
+the cache. To the squares c = u^3 ||A||^2 is added, below rounding where eigenvalues are resolved, so that the diagonal, where
+d = 0, needs no mask.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+from .._array_api import adjoint, conj, largest, namespace, roundoff
+from .._gauge import Gauge
+from .._types import Array
+from ._basis import Basis
+from ._refinement import asks
+from .eig import AdjointEquation
+
+_BLOCK = 2**14  # entries of a block
+
+
+class Weighed(NamedTuple):
+    """conj(F) o P of all pairs, and what else the sweep over F gives."""
+
+    P: Array
+    largest_F2: Array  # (...), of |F_ij|^2
+    sums: Array  # (..., n), sum_j |F_ij|^2 b_j
+
+
+def weighed(basis: Basis, P: Array, w: Array, size: Array, b: Array) -> Weighed:
+    """conj(F) o P of coefficients P, for nonnegative numbers b (..., n)."""
+    xp, n = namespace(P), P.shape[-1]
+    floor = (roundoff(P) ** 3 * size**2)[..., None, None]
+    rows = max(2, _BLOCK * n // max(P.size, 1))
+    parts, tops, sums = [], [], []
+    for start in range(0, n, rows):
+        part, F2 = basis.weighed_rows(P, w, slice(start, min(start + rows, n)), floor)
+        parts.append(part)
+        tops.append(largest(F2, (-2, -1))[..., 0, 0])
+        sums.append((F2 @ b[..., None])[..., 0])
+    top = tops[0]
+    for other in tops[1:]:
+        top = xp.maximum(top, other)
+    return Weighed(xp.concat(parts, axis=-2), top, xp.concat(sums, axis=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctAdjointEquation(AdjointEquation):
+    """A^H Y - Y conj(diag w) = -gh,  diag(V^H Y) = gw, where no member has anything to refuse."""
+
+    Z: Array = field(kw_only=True)  # of `_estimate`
+
+    @classmethod
+    def of(
+        cls,
+        gV: Array,
+        gw: Array,
+        A: Array,
+        w: Array,
+        V: Array,
+        basis: Basis,
+        Z: Array,
+        /,
+        *,
+        sensitivity: Array,
+        size: Array,
+        gauge: Gauge,
+    ) -> Self:
+        """sensitivity may be an estimate."""
+        gh = basis.projected(gauge, V, basis.columns(gV))
+        return cls(basis, gh, basis.values(gw), A, w, sensitivity, size, Z=Z)
+
+    def coefficients(self) -> tuple[Array, Array, Array]:
+        """gP, the largest |F_ij|^2 (...), and (sum_j |F_ij|^2 (||v_j|| ||gh_j||)^2)^(1/2) (..., n)."""
+        xp, basis = namespace(self.gh), self.basis
+        columns = basis.lengths * basis.norm(adjoint(self.Z) @ self.gh)
+        top = largest(columns, -1)
+        b = (columns / xp.where(top > 0, top, 1.0)) ** 2
+        weighted = weighed(basis, basis.tested(self.gh), self.w, self.size, b)
+        return basis.with_diagonal(weighted.P, self.gw), weighted.largest_F2, top * xp.sqrt(weighted.sums)
+
+    def _solved(self, gw: Array, gh: Array) -> Array:
+        basis = self.basis
+        weighted = weighed(basis, basis.tested(gh), self.w, self.size, 0 * self.sensitivity)
+        return basis.solve_adjoint(basis.with_diagonal(weighted.P, gw))
+
+    def asking(self, Y: Array) -> Array:
+        """Columns (..., n) whose residual seems to be above rounding."""
+        basis, w, Zh = self.basis, self.w, adjoint(self.Z)
+        ZY, Zg = Zh @ Y, Zh @ self.gh
+        R = Zg + (adjoint(basis.matrix(self.A) @ self.Z) @ Y - basis.scaled(ZY, conj(w)))
+        return asks(basis.norm(R), basis.norm(ZY), basis.norm(Zg), w, self.sensitivity, self.size)
