@@ -64,7 +64,7 @@ def _resolution(w: Array, size: Array, residual: Array) -> Array:
 
 
 def resolved(least: Array, worst: Array, size: Array, residual: Array) -> Array:
-    """Members (...) none of whose eigenvalues are numerically equal, nor V numerically singular, by the least gap and largest kappa.
+    """Members (...) by their least gap and largest kappa: no numerically equal eigenvalues, and a V that is not singular.
 
     Only where squares of gaps, and their inverses, are normal numbers.
     """

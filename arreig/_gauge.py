@@ -27,7 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import index
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from ._array_api import (
     column_dot,
@@ -75,6 +75,8 @@ def each(turns: Array) -> Array:
 
 class Gauge(ABC):
     """What the rules and the public functions ask of a gauge; V, U, gV ``(..., n, n)``, one vector a column."""
+
+    open: ClassVar[bool] = False  # whether it leaves the phase open, so that `dependence` has something to say
 
     @property
     def conjugates(self) -> bool:
@@ -228,6 +230,8 @@ class BNorm(Canonical):
 @dataclass(frozen=True)
 class PhaseFree(Gauge):
     """Norm 1, the phase left as it is: for losses that do not depend on it. Others are refused."""
+
+    open = True
 
     def scale(self, V: Array, /) -> Array:
         return column_norm(V)

@@ -67,6 +67,11 @@ class FactorisedEigensystem(Eigensystem):
         return ConjugateBasis(R, partners, backend_for(R).factorise(R))
 
     @cached_property
+    def inverted(self) -> Basis:
+        """The same basis, which multiplies by V^-H where the other one solves: for small matrices, whose inverse is there."""
+        return self.basis.inverted(self._left_columns)
+
+    @cached_property
     def _left_columns(self) -> Array:
         """V^-H, or S^-H, as columns of the basis, NaN where it overflows."""
         xp = namespace(self.V)

@@ -20,13 +20,12 @@ from .._backends import Backend, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._perturb import Perturb
-from .._rules import _estimate as estimate
 from .._rules import eig as rules
-from .._rules._distinct import DistinctAdjointEquation
 from .._rules._pencil import Pencil, times, times_adjoint
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
 from . import _inputs, _pencil, _reports
+from ._clear import clear_vjp
 from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
@@ -36,7 +35,6 @@ from ._system import Options, Result, bare, carried, in_gauge, resolve, same_mat
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
 _LEFT, _LEFT_SPLIT = 1e-2, 5e-2
-_ESTIMATED = 64  # least order for which estimates cost less than the norms themselves
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +158,7 @@ class GeneralEigensystem(FactorisedEigensystem):
         flags.append(_reports.at_infinity(self.at_infinity, what, self.eigenvalues))
         return X / self.pencil.unit[..., None, None]
 
-    def _refined(self, equation: Any, X: Any, glimpsed: Array | None = None) -> Any:
+    def refined(self, equation: Any, X: Any, glimpsed: Array | None = None) -> Any:
         """The solution X of a differentiated equation, refined as the options say; "auto" reads which columns ask for it.
 
         A supplied (w, V) is not refined: it decomposes a matrix that is A only up to its residual. glimpsed: the columns that may
@@ -195,29 +193,6 @@ class GeneralEigensystem(FactorisedEigensystem):
         flags.append(_reports.at_infinity(self.at_infinity & there, name, self.eigenvalues))
         return xp.where(self.pencil.infinite if g.ndim == self.w.ndim else self.pencil.infinite[..., None, :], 0.0, g)
 
-    def _clear_vjp(self, gV: Array, gw: Array) -> Array | None:
-        """gA of a large matrix where estimates show that it is far from all that is refused; None where they do not."""
-        options, degeneracy, n = self.options, self.options.degeneracy, self.V.shape[-1]
-        if n < _ESTIMATED or self.pencil is not None or self.split is not None or not degeneracy.exact:
-            return None
-        if not options.check or not all(map(backend_for(gV).readable, (gV, gw, self.V))):
-            return None
-        basis, size = self.basis, self.size
-        Z = estimate.combinations(basis.V)
-        kappa = basis.norm(basis.left_seen(Z)) * basis.lengths
-        equation = DistinctAdjointEquation.of(
-            gV, gw, self.A, self.w, self.V, basis, Z, sensitivity=kappa, size=size, gauge=options.gauge
-        )
-        gP, largest_F2, terms = equation.coefficients()
-        residual = self._own_residual if self.supplied else 0 * size
-        if wanted(~estimate.distinct(largest_F2, kappa, size, residual), check=True):
-            return None
-        Y = basis.solve_adjoint(gP)
-        del gP
-        gA = basis.outer(self._refined(equation, Y, equation.asking(Y)))
-        clear = estimate.kept(gA, terms, equation.gw, kappa, degeneracy)
-        return None if wanted(~clear, check=True) else gA
-
     def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Any:
         """gA, or gA and gB."""
         if gV is None and gw is None and gW is None:
@@ -239,7 +214,7 @@ class GeneralEigensystem(FactorisedEigensystem):
                 real_matrix=self.real_matrix,
             )
             flags += [_reports.lost_precision(lost), _reports.split_eigenvalues(split, self.eigenvalues)]
-        elif gW is None and (clear := self._clear_vjp(gV := self.cotangent("gV", gV, self.V, flags), gw)) is not None:
+        elif gW is None and (clear := clear_vjp(self, gV := self.cotangent("gV", gV, self.V, flags), gw)) is not None:
             gA, gB = clear, None
         else:
             if gW is not None:
@@ -274,7 +249,7 @@ class GeneralEigensystem(FactorisedEigensystem):
             )
             gA, gB, refused = rules.vjp(
                 equation,
-                self._refined(equation, equation.solution()),
+                self.refined(equation, equation.solution()),
                 gV,
                 gw,
                 self.V,
@@ -325,7 +300,7 @@ class GeneralEigensystem(FactorisedEigensystem):
             size=self.size,
             degeneracy=self.options.degeneracy,
         )
-        dw, dV = rules.jvp(equation, self._refined(equation, equation.solution()), self.V, gauge=self.options.gauge)
+        dw, dV = rules.jvp(equation, self.refined(equation, equation.solution()), self.V, gauge=self.options.gauge)
         degeneracy = self.options.degeneracy
         refused = degeneracy.refused_tangents(self.pairs)
         flags += [self.defective, _reports.degenerate(refused, self.eigenvalues, degeneracy.advice)]

@@ -121,8 +121,9 @@ class Eigensystem(ABC):
         return equal & ~self.pencil.infinite[..., None, :] & ~self.pencil.infinite[..., :, None]
 
     @cached_property
-    def _own_residual(self) -> Array:
-        return largest(self.residual(self.A, self.pencil), -1)[..., 0]
+    def own_residual(self) -> Array:
+        """The largest residual (...) of a supplied decomposition; 0 of one that was made here."""
+        return largest(self.residual(self.A, self.pencil), -1)[..., 0] if self.supplied else 0 * self.size
 
     @cached_property
     def pairs(self) -> Array:
@@ -131,15 +132,15 @@ class Eigensystem(ABC):
         A supplied decomposition resolves no more than its residual, which is no rounding error if it is of a matrix nearby.
         """
         degeneracy = self.options.degeneracy
-        near = self.supplied and not isinstance(degeneracy, Smooth)
-        return degeneracy.clusters(self._equal(self._own_residual if near else 0 * self.size))
+        near = not isinstance(degeneracy, Smooth)
+        return degeneracy.clusters(self._equal(self.own_residual if near else 0 * self.size))
 
     @cached_property
     def split(self) -> Array | None:
         """Pairs (..., n, n) of eigenvalues that were equal and have been separated; None where the policy separates none."""
         if not (self.supplied and isinstance(self.options.degeneracy, Split)):
             return self.separated
-        return transitive_closure(self._equal(self._own_residual)) & ~self.pairs
+        return transitive_closure(self._equal(self.own_residual)) & ~self.pairs
 
     @property
     def refused_twice(self) -> Array:

@@ -6,11 +6,22 @@ basis has them; a rule does no arithmetic on them but sums, and what a basis off
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, imag, namespace, promote_complex, real
+from .._array_api import (
+    adjoint,
+    column_dot,
+    column_norm,
+    column_square,
+    diagonal,
+    diagonal_matrix,
+    imag,
+    namespace,
+    promote_complex,
+    real,
+)
 from .._gauge import Gauge
 from .._types import Array
 from ._pencil import Pencil
@@ -27,6 +38,25 @@ class Factor(Protocol):
 
     def inverse_adjoint(self) -> Array:
         """V^-H."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inverse:
+    """V^-H itself."""
+
+    W: Array
+
+    def solve(self, X: Array, /) -> Array:
+        """V^-1 X."""
+        return adjoint(self.W) @ X
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        """V^-H X."""
+        return self.W @ X
+
+    def inverse_adjoint(self) -> Array:
+        """V^-H."""
+        return self.W
 
 
 class Basis(ABC):
@@ -131,6 +161,10 @@ class Basis(ABC):
     def left_seen(self, Z: Array, /) -> Array:
         """Z^H W, as columns, of a few vectors Z (n, k)."""
 
+    @abstractmethod
+    def inverted(self, W: Array, /) -> "Basis":
+        """The same basis with the inverse, given by its `left`, for the factorisation."""
+
     @property
     @abstractmethod
     def left(self) -> Array:
@@ -230,6 +264,9 @@ class ComplexBasis(Basis):
 
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(adjoint(X))
+
+    def inverted(self, W: Array, /) -> Basis:
+        return replace(self, factor=Inverse(W))
 
     def left_seen(self, Z: Array, /) -> Array:
         return adjoint(self.factor.solve(repeated(Z, self.V)))

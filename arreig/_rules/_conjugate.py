@@ -28,14 +28,14 @@ Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cot
 (g_j + conj(g_p))/2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from .._array_api import column_norm, conj, device, diagonal, imag, is_complex, namespace, on_diagonal, real
 from .._gauge import Gauge
 from .._types import Array
-from ._basis import Basis, Factor, repeated
+from ._basis import Basis, Factor, Inverse, repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +192,10 @@ class ConjugateBasis(Basis):
     def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
         x, y = real(w), imag(w)
         re = x[..., None, :] - x[..., rows, None]
-        near, far = y[..., None, :] - y[..., rows, None], y[..., None, :] + y[..., rows, None]  # from w_i, from its conjugate
+        near, far = (
+            y[..., None, :] - y[..., rows, None],
+            y[..., None, :] + y[..., rows, None],
+        )  # from w_i, from its conjugate
         squares = re * re + near * near
         q, q_far = 1 / (squares + floor), 1 / (re * re + far * far + floor)
         F2 = squares * q * q
@@ -243,6 +246,9 @@ class ConjugateBasis(Basis):
 
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(X.mT)
+
+    def inverted(self, W: Array, /) -> Basis:
+        return replace(self, factor=Inverse(W * self._d[..., None, :]))
 
     def left_seen(self, Z: Array, /) -> Array:
         return self.factor.solve(repeated(Z, self.V)).mT / self._d[..., None, :]

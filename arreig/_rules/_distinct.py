@@ -15,7 +15,7 @@ from ._basis import Basis
 from ._refinement import asks
 from .eig import AdjointEquation
 
-_BLOCK = 2**14  # entries of a block
+_BLOCK = 2**13  # entries of a block
 
 
 class Weighed(NamedTuple):
@@ -47,7 +47,7 @@ def weighed(basis: Basis, P: Array, w: Array, size: Array, b: Array) -> Weighed:
 class DistinctAdjointEquation(AdjointEquation):
     """A^H Y - Y conj(diag w) = -gh,  diag(V^H Y) = gw, where no member has anything to refuse."""
 
-    Z: Array = field(kw_only=True)  # of `_estimate`
+    Z: Array | None = field(kw_only=True)  # of `_estimate`, for norms that are only estimated
 
     @classmethod
     def of(
@@ -58,7 +58,7 @@ class DistinctAdjointEquation(AdjointEquation):
         w: Array,
         V: Array,
         basis: Basis,
-        Z: Array,
+        Z: Array | None,
         /,
         *,
         sensitivity: Array,
@@ -72,7 +72,7 @@ class DistinctAdjointEquation(AdjointEquation):
     def coefficients(self) -> tuple[Array, Array, Array]:
         """gP, the largest |F_ij|^2 (...), and (sum_j |F_ij|^2 (||v_j|| ||gh_j||)^2)^(1/2) (..., n)."""
         xp, basis = namespace(self.gh), self.basis
-        columns = basis.lengths * basis.norm(adjoint(self.Z) @ self.gh)
+        columns = basis.lengths * (self.lengths if self.Z is None else basis.norm(adjoint(self.Z) @ self.gh))
         top = largest(columns, -1)
         b = (columns / xp.where(top > 0, top, 1.0)) ** 2
         weighted = weighed(basis, basis.tested(self.gh), self.w, self.size, b)
@@ -84,7 +84,8 @@ class DistinctAdjointEquation(AdjointEquation):
         return basis.solve_adjoint(basis.with_diagonal(weighted.P, gw))
 
     def asking(self, Y: Array) -> Array:
-        """Columns (..., n) whose residual seems to be above rounding."""
+        """Columns (..., n) whose residual seems to be above rounding, by Z."""
+        assert self.Z is not None
         basis, w, Zh = self.basis, self.w, adjoint(self.Z)
         ZY, Zg = Zh @ Y, Zh @ self.gh
         R = Zg + (adjoint(basis.matrix(self.A) @ self.Z) @ Y - basis.scaled(ZY, conj(w)))

@@ -201,7 +201,7 @@ class AdjointEquation(ABC):
 
 @dataclass(frozen=True, eq=False)
 class MaskedAdjointEquation(AdjointEquation):
-    """With clusters, and members with a numerically singular V, whose results are refused: products would overflow, so they are 0."""
+    """With clusters. Members with a numerically singular V, whose results are refused, count as 0: products would overflow."""
 
     F_size: Array  # |F_ij|
     weights: Any  # conj(F), as weights of the basis
