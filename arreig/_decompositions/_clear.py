@@ -36,7 +36,7 @@ def clear_vjp(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | Non
         Z = estimate.combinations(basis.V)
         kappa = basis.norm(basis.left_seen(Z)) * basis.lengths
     equation = DistinctAdjointEquation.of(
-        gV, gw, system.A, system.w, system.V, basis, Z, sensitivity=kappa, size=size, gauge=gauge
+        gV, gw, system.decomposed, system.w, system.V, basis, Z, sensitivity=kappa, size=size, gauge=gauge
     )
     gP, largest_F2, terms = equation.coefficients()
     if wanted(~estimate.distinct(largest_F2, kappa, size, system.own_residual), check=True):

@@ -15,6 +15,7 @@ from .._array_api import (
     column_dot,
     column_norm,
     column_square,
+    device,
     diagonal,
     diagonal_matrix,
     imag,
@@ -231,9 +232,8 @@ class ComplexBasis(Basis):
 
     def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
         d = w[..., None, :] - w[..., rows, None]
-        squares = real(d) ** 2 + imag(d) ** 2
-        q = 1 / (squares + floor)
-        return P[..., rows, :] * (d * q), squares * q * q
+        q = 1 / (real(d) ** 2 + imag(d) ** 2 + floor)
+        return P[..., rows, :] * (d * q), off_diagonal(q, rows)
 
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
         return P + diagonal_matrix(x)
@@ -274,6 +274,13 @@ class ComplexBasis(Basis):
     @property
     def left(self) -> Array:
         return self.factor.inverse_adjoint()
+
+
+def off_diagonal(F2: Array, rows: slice) -> Array:
+    """Rows of a matrix with 0 on its diagonal."""
+    xp = namespace(F2)
+    i = xp.arange(F2.shape[-1], device=device(F2))
+    return xp.where(i[rows, None] == i, 0.0, F2)
 
 
 def repeated(Z: Array, V: Array) -> Array:

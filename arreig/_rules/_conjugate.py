@@ -35,7 +35,7 @@ from typing import Any
 from .._array_api import column_norm, conj, device, diagonal, imag, is_complex, namespace, on_diagonal, real
 from .._gauge import Gauge
 from .._types import Array
-from ._basis import Basis, Factor, Inverse, repeated
+from ._basis import Basis, Factor, Inverse, off_diagonal, repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,9 +196,9 @@ class ConjugateBasis(Basis):
             y[..., None, :] - y[..., rows, None],
             y[..., None, :] + y[..., rows, None],
         )  # from w_i, from its conjugate
-        squares = re * re + near * near
-        q, q_far = 1 / (squares + floor), 1 / (re * re + far * far + floor)
-        F2 = squares * q * q
+        square = re * re + floor
+        q, q_far = 1 / (square + near * near), 1 / (square + far * far)
+        F2 = off_diagonal(q, rows)
         q, q_far = q / 2, q_far / 2
         Q, P = self.partners.rows_of_partners(P, rows), P[..., rows, :]
         F, G, near, far = re * q, re * q_far, near * q, far * q_far

@@ -6,6 +6,7 @@ d = 0, needs no mask.
 """
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import NamedTuple, Self
 
 from .._array_api import adjoint, conj, largest, namespace, roundoff
@@ -30,7 +31,7 @@ def weighed(basis: Basis, P: Array, w: Array, size: Array, b: Array) -> Weighed:
     """conj(F) o P of coefficients P, for nonnegative numbers b (..., n)."""
     xp, n = namespace(P), P.shape[-1]
     floor = (roundoff(P) ** 3 * size**2)[..., None, None]
-    rows = max(2, _BLOCK * n // max(P.size, 1))
+    rows = max(2, _BLOCK * n // max(prod(P.shape), 1))
     parts, tops, sums = [], [], []
     for start in range(0, n, rows):
         part, F2 = basis.weighed_rows(P, w, slice(start, min(start + rows, n)), floor)

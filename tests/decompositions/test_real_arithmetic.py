@@ -91,12 +91,12 @@ def test_representation() -> None:
     assert R.dtype == float
     np.testing.assert_array_equal(partners.array(R), V)
     basis = ConjugateBasis(R, partners, GeneralEigensystem.of(BATCH)[0].basis.factor)
-    X = partners.columns(RNG.standard_normal(V.shape) + 1j * RNG.standard_normal(V.shape))
+    X = basis.columns(RNG.standard_normal(V.shape) + 1j * RNG.standard_normal(V.shape))
     P = basis.coefficients(basis.tested(X))
     np.testing.assert_allclose(P, V.conj().mT @ partners.array(X), atol=1e-14)
     F = P * P + 1
     np.testing.assert_allclose(basis.coefficients(basis.weighted(basis.weights(F), basis.tested(X))), F * P, atol=1e-13)
-    np.testing.assert_allclose(basis.coefficients(basis.of_diagonal(w)), w[..., None] * np.eye(5), atol=1e-15)
+    np.testing.assert_allclose(basis.coefficients(basis.with_diagonal(0 * R, w)), w[..., None] * np.eye(5), atol=1e-15)
     np.testing.assert_allclose(basis.diagonal(basis.tested(X)), np.diagonal(P, axis1=1, axis2=2), atol=1e-14)
 
 
