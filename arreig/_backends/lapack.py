@@ -13,6 +13,11 @@ from .lu import factorise
 from .protocol import DefinitePairs, Factor, PencilPairs
 from .standard import StandardBackend, as_tuple
 
+# Matrices for which sums over the batch are faster than products of single ones: up to this order, at least so many.
+_TINY, _MANY = 6, 64
+# Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls.
+_AT_ONCE, _AT_ONCE_SPREAD = 2**16, 2**14
+
 
 class LapackBackend(StandardBackend):
     """NumPy."""
@@ -59,6 +64,15 @@ class LapackBackend(StandardBackend):
 
     def factorise(self, V: Array, /) -> Factor:
         return factorise(V)
+
+    def at_once(self, members: int, n: int, /) -> int:
+        return max(1, (_AT_ONCE_SPREAD if self.spreads(members, n) else _AT_ONCE) // n**2)
+
+    def spreads(self, members: int, n: int, /) -> bool:
+        return n <= _TINY and members >= _MANY
+
+    def spread(self, X: Array, /) -> Array:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(X, 0, -1)), -1, 0)
 
     def seen_empty(self, where: Array, /) -> bool:
         return not where.any()

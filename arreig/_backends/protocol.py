@@ -85,6 +85,18 @@ class Backend(Protocol):
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""
 
+    def at_once(self, members: int, n: int, /) -> int:
+        """How many of the members of a batch of matrices of order n are best computed with at a time."""
+
+    def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
+        """The function of every part of a batch, in their order; at the same time where that is faster."""
+
+    def spreads(self, members: int, n: int, /) -> bool:
+        """Whether matrices of order n are so tiny, and so many, that products are best sums over the whole batch."""
+
+    def spread(self, X: Array, /) -> Array:
+        """X with its first axis, of members, fastest in memory."""
+
     def away(self, X: Array, /) -> str | None:
         """The library's name, if X is not in the host's memory."""
 

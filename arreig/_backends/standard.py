@@ -130,6 +130,18 @@ class StandardBackend:
     def factorise(self, V: Array, /) -> Factor:
         return SolveFactor(V)
 
+    def at_once(self, members: int, n: int, /) -> int:
+        return members
+
+    def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
+        return [function(part) for part in parts]
+
+    def spreads(self, members: int, n: int, /) -> bool:
+        return False
+
+    def spread(self, X: Array, /) -> Array:
+        return X
+
     def away(self, X: Array, /) -> str | None:
         return None
 

@@ -1,14 +1,17 @@
-"""The gradient of eigenvectors where matrices are far from all that is refused, which costs less to know than each bound."""
+"""The gradient of eigenvectors where matrices are far from all that is refused, which costs less to know than each bound.
+
+A batch is computed in parts, so that what they need stays in the cache and the memory that is in use at a time is bounded.
+"""
 
 from typing import TYPE_CHECKING
 
-from .._array_api import column_norm
+from .._array_api import column_norm, namespace, real
 from .._backends import backend_for
 from .._rules import _estimate as estimate
 from .._rules._checks import loss_noise
 from .._rules._distinct import DistinctAdjointEquation
 from .._types import Array
-from ._flags import wanted
+from ._flags import Flag, raised, wanted
 
 if TYPE_CHECKING:
     from ._general import GeneralEigensystem
@@ -17,14 +20,42 @@ _ESTIMATED = 64  # least order for which estimates cost less than the norms them
 
 
 def clear_vjp(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
-    """gA without B; None where anything may be refused, or cannot be read: then each bound decides."""
-    options, n = system.options, system.V.shape[-1]
-    degeneracy, gauge = options.degeneracy, options.gauge
-    if system.pencil is not None or system.split is not None or not (degeneracy.exact and options.check and n):
+    """gA without B; None where anything is refused, or cannot be read: then each bound decides."""
+    options, backend = system.options, backend_for(system.V)
+    if system.pencil is not None or system.split is not None or not (options.degeneracy.exact and options.check):
         return None
-    if not all(map(backend_for(gV).readable, (gV, gw, system.V))):
+    if 0 in system.V.shape or not all(map(backend.readable, (gV, gw, system.V))):
         return None
-    basis, size = system.basis, system.size
+    parts = system.parts
+    if len(parts) == 1 and parts[0][1] is system:
+        return _clear(system, gV, gw)
+    xp, n = namespace(gV), gV.shape[-1]
+    gV, gw = xp.reshape(gV, (-1, n, n)), xp.reshape(gw, (-1, n))
+
+    def of_part(part: "tuple[slice, GeneralEigensystem]") -> Array | None:
+        members, subsystem = part
+        arranged = backend.spread if subsystem.spread else _unchanged
+        g, h = arranged(gV[members, ...]), arranged(gw[members, ...])
+        gA = _clear(subsystem, g, h)
+        if gA is None:
+            flags: list[Flag] = []
+            gA, _ = subsystem.masked_vjp(g, h, None, flags)
+            if raised(flags):
+                return None
+        return real(gA) if system.real_matrix else gA
+
+    found = backend.run(of_part, parts)
+    gradients = [gA for gA in found if gA is not None]
+    return xp.reshape(xp.concat(gradients), system.V.shape) if len(gradients) == len(found) else None
+
+
+def _unchanged(X: Array) -> Array:
+    return X
+
+
+def _clear(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
+    n, basis, size = system.V.shape[-1], system.basis, system.size
+    degeneracy, gauge = system.options.degeneracy, system.options.gauge
     if gauge.open:
         lengths = basis.lengths * column_norm(gV)
         noise = loss_noise(lengths, gw, size, n)[..., None]

@@ -1,6 +1,6 @@
 """Eigenvectors of a general matrix or pencil, factorised, and what is made of the factors: left vectors, condition numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from .._array_api import adjoint, conj, largest, namespace, promote_complex, real, roundoff
@@ -9,6 +9,7 @@ from .._degeneracy import numerically_singular
 from .._rules._basis import Basis, ComplexBasis
 from .._rules._conjugate import ConjugateBasis, Partners
 from .._rules._pencil import growth, times, times_adjoint
+from .._rules._spread import Deferred, SpreadBasis
 from .._types import Array
 from . import _pencil
 from ._system import Eigensystem
@@ -17,6 +18,8 @@ from ._system import Eigensystem
 @dataclass(frozen=True, eq=False)
 class FactorisedEigensystem(Eigensystem):
     """Eigenvalues and right eigenvectors, both complex, and the factorised V."""
+
+    spread: bool = field(default=False, kw_only=True)  # of many tiny matrices, see `_rules._spread`
 
     @cached_property
     def _moved(self) -> Array:
@@ -60,6 +63,8 @@ class FactorisedEigensystem(Eigensystem):
     @cached_property
     def basis(self) -> Basis:
         """V, and its inverse, for the rules."""
+        if self.spread:
+            return SpreadBasis(self.V, Deferred(lambda: backend_for(self.V).factorise(self.V)))
         if not self.conjugate:
             return ComplexBasis(self.V, self.factor, self.pencil)
         partners = Partners.of(self.w)

@@ -61,6 +61,11 @@ def wanted(where: Array, *, check: bool) -> bool:
     return not (check and backend_for(where).readable(where)) or bool(namespace(where).any(where))
 
 
+def raised(flags: Sequence[Flag]) -> bool:
+    """Whether any flag is set."""
+    return any(bool(namespace(flag.where).any(flag.where)) for flag in flags)
+
+
 def failed(flags: Sequence[Flag]) -> Array:
     """Members of the batch ``(...)`` for which an error is flagged."""
     bad = []

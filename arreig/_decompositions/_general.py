@@ -1,8 +1,9 @@
 """A V = V diag(w), or B V diag(w), for general matrices: the eigensystem behind eig and eigvals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any, Self
 
 from .._array_api import (
@@ -19,6 +20,7 @@ from .._array_api import (
 from .._backends import Backend, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
+from .._gauge import Functional
 from .._perturb import Perturb
 from .._rules import eig as rules
 from .._rules._pencil import Pencil, times, times_adjoint
@@ -158,6 +160,26 @@ class GeneralEigensystem(FactorisedEigensystem):
         flags.append(_reports.at_infinity(self.at_infinity, what, self.eigenvalues))
         return X / self.pencil.unit[..., None, None]
 
+    @cached_property
+    def parts(self) -> "Sequence[tuple[slice, GeneralEigensystem]]":
+        """Members of the batch, flattened, that are best differentiated at once, and their eigensystems."""
+        members, n = prod(self.batch), self.w.shape[-1]
+        backend, gauge = backend_for(self.V), self.options.gauge
+        step = members if isinstance(gauge, Functional) and gauge.z.ndim > 1 else backend.at_once(members, n)
+        spread = backend.spreads(members, n)
+        if step >= members and not spread:
+            return [(slice(0, members), self)]
+
+        def cut(X: Array, core: int, here: slice) -> Array:
+            part = namespace(X).reshape(X, (members, *X.shape[X.ndim - core :]))[here, ...]
+            return backend.spread(part) if spread else part
+
+        slices = [slice(i, min(i + step, members)) for i in range(0, members, step)]
+        arrays = ((cut(self.A, 2, here), cut(self.w, 1, here), cut(self.V, 2, here)) for here in slices)
+        return [
+            (here, replace(self, A=A, w=w, V=V, spread=spread)) for here, (A, w, V) in zip(slices, arrays, strict=True)
+        ]
+
     def refined(self, equation: Any, X: Any, glimpsed: Array | None = None) -> Any:
         """The solution X of a differentiated equation, refined as the options say; "auto" reads which columns ask for it.
 
@@ -214,62 +236,65 @@ class GeneralEigensystem(FactorisedEigensystem):
                 real_matrix=self.real_matrix,
             )
             flags += [_reports.lost_precision(lost), _reports.split_eigenvalues(split, self.eigenvalues)]
-        elif gW is None and (clear := clear_vjp(self, gV := self.cotangent("gV", gV, self.V, flags), gw)) is not None:
-            gA, gB = clear, None
         else:
-            if gW is not None:
-                gV = self.cotangent("gV", gV, self.V, flags)
-            gV = self._finite_only("gV", gV, flags)
-            lengths = column_norm(gV)
-            reach = self.basis.lengths * lengths
-            accuracy = roundoff(self.V) + 0 * self.size
-            if self.separated is not None:
-                accuracy = accuracy + _LEFT_SPLIT * self.left_error
-            gS = None
-            if gW is not None:
-                gW = self._left(self.cotangent("gW", gW, self.V, flags), flags)
-                reach = reach + column_norm(self.W) * column_norm(gW)
-                gS = rules.left_cotangent(gW, self.W)
-                gV = gV + times_adjoint(self.pencil, gS)
-                lengths = column_norm(gV)
-                accuracy = accuracy + _LEFT * self.left_error
-            equation = rules.MaskedAdjointEquation.of(
-                gV,
-                gw,
-                self.decomposed,
-                self.w,
-                self.V,
-                self.basis,
-                pairs=self.pairs,
-                kappa=self.kappa,
-                sensitivity=self.sensitivity,
-                size=self.size,
-                gauge=self.options.gauge,
-                degeneracy=self.options.degeneracy,
-            )
-            gA, gB, refused = rules.vjp(
-                equation,
-                self.refined(equation, equation.solution()),
-                gV,
-                gw,
-                self.V,
-                lengths=lengths,
-                reach=reach,
-                W_norm=self.left_lengths,
-                pairs=None if backend_for(self.V).seen_empty(self.pairs) else self.pairs,
-                split=self.split,
-                kappa=self.kappa,
-                accuracy=accuracy,
-                gauge=self.options.gauge,
-                degeneracy=self.options.degeneracy,
-            )
-            if gB is not None and gS is not None:
-                gB = gB + gS @ adjoint(self.V)
-            flags += [self.defective, *_reports.refused(refused, self.eigenvalues, self.options.degeneracy.advice)]
+            gV = self.cotangent("gV", gV, self.V, flags)
+            clear = clear_vjp(self, gV, gw) if gW is None else None
+            gA, gB = self.masked_vjp(gV, gw, gW, flags) if clear is None else (clear, None)
         if self.perturbation is not None:
             gA = gA if is_complex(self.A) else real(gA)
             gA = self.perturbation.cotangent(gA, self.A, self.size, hermitian=False)
         return self.gradients(gA, gB, flags)
+
+    def masked_vjp(self, gV: Array, gw: Array, gW: Array | None, flags: list[Flag]) -> tuple[Array, Array | None]:
+        """gA and gB, where something may be refused."""
+        gV = self._finite_only("gV", gV, flags)
+        lengths = column_norm(gV)
+        reach = self.basis.lengths * lengths
+        accuracy = roundoff(self.V) + 0 * self.size
+        if self.separated is not None:
+            accuracy = accuracy + _LEFT_SPLIT * self.left_error
+        gS = None
+        if gW is not None:
+            gW = self._left(self.cotangent("gW", gW, self.V, flags), flags)
+            reach = reach + column_norm(self.W) * column_norm(gW)
+            gS = rules.left_cotangent(gW, self.W)
+            gV = gV + times_adjoint(self.pencil, gS)
+            lengths = column_norm(gV)
+            accuracy = accuracy + _LEFT * self.left_error
+        equation = rules.MaskedAdjointEquation.of(
+            gV,
+            gw,
+            self.decomposed,
+            self.w,
+            self.V,
+            self.basis,
+            pairs=self.pairs,
+            kappa=self.kappa,
+            sensitivity=self.sensitivity,
+            size=self.size,
+            gauge=self.options.gauge,
+            degeneracy=self.options.degeneracy,
+        )
+        gA, gB, refused = rules.vjp(
+            equation,
+            self.refined(equation, equation.solution()),
+            gV,
+            gw,
+            self.V,
+            lengths=lengths,
+            reach=reach,
+            W_norm=self.left_lengths,
+            pairs=None if backend_for(self.V).seen_empty(self.pairs) else self.pairs,
+            split=self.split,
+            kappa=self.kappa,
+            accuracy=accuracy,
+            gauge=self.options.gauge,
+            degeneracy=self.options.degeneracy,
+        )
+        if gB is not None and gS is not None:
+            gB = gB + gS @ adjoint(self.V)
+        flags += [self.defective, *_reports.refused(refused, self.eigenvalues, self.options.degeneracy.advice)]
+        return gA, gB
 
     def _tangents(self, dA: Array, dB: Array | None, flags: list[Flag]) -> tuple[Array, Array | None]:
         """dA, as the perturbation moves it, and dB."""

@@ -6,6 +6,7 @@ basis has them; a rule does no arithmetic on them but sums, and what a basis off
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -46,14 +47,15 @@ class Inverse:
     """V^-H itself."""
 
     W: Array
+    product: Callable[[Array, Array], Array]
 
     def solve(self, X: Array, /) -> Array:
         """V^-1 X."""
-        return adjoint(self.W) @ X
+        return self.product(adjoint(self.W), X)
 
     def solve_adjoint(self, X: Array, /) -> Array:
         """V^-H X."""
-        return self.W @ X
+        return self.product(self.W, X)
 
     def inverse_adjoint(self) -> Array:
         """V^-H."""
@@ -89,6 +91,10 @@ class Basis(ABC):
     @abstractmethod
     def matrix(self, A: Array, /) -> Array:
         """A in the dtype of columns, to multiply them from the left."""
+
+    def product(self, X: Array, Y: Array, /) -> Array:
+        """X Y."""
+        return X @ Y
 
     @abstractmethod
     def norm(self, X: Array, /) -> Array:
@@ -248,10 +254,10 @@ class ComplexBasis(Basis):
         return P
 
     def combined(self, P: Array, /) -> Array:
-        return self.V @ P
+        return self.product(self.V, P)
 
     def tested(self, X: Array, /) -> Array:
-        return adjoint(self.V) @ X
+        return self.product(adjoint(self.V), X)
 
     def solve(self, X: Array, /) -> Array:
         return self.factor.solve(X)
@@ -260,13 +266,13 @@ class ComplexBasis(Basis):
         return self.factor.solve_adjoint(P)
 
     def outer(self, Y: Array, /) -> Array:
-        return Y @ adjoint(self.V)
+        return self.product(Y, adjoint(self.V))
 
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(adjoint(X))
 
     def inverted(self, W: Array, /) -> Basis:
-        return replace(self, factor=Inverse(W))
+        return replace(self, factor=Inverse(W, self.product))
 
     def left_seen(self, Z: Array, /) -> Array:
         return adjoint(self.factor.solve(repeated(Z, self.V)))

@@ -248,7 +248,7 @@ class ConjugateBasis(Basis):
         return self.factor.solve_adjoint(X.mT)
 
     def inverted(self, W: Array, /) -> Basis:
-        return replace(self, factor=Inverse(W * self._d[..., None, :]))
+        return replace(self, factor=Inverse(W * self._d[..., None, :], self.product))
 
     def left_seen(self, Z: Array, /) -> Array:
         return self.factor.solve(repeated(Z, self.V)).mT / self._d[..., None, :]

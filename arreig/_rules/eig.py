@@ -182,7 +182,7 @@ class AdjointEquation(ABC):
         """-R."""
         basis, w = self.basis, self.w
         BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
-        R = self.gh + (adjoint(basis.matrix(self.A)) @ Y - BYw)
+        R = self.gh + (basis.product(adjoint(basis.matrix(self.A)), Y) - BYw)
         R = R - basis.multiples(basis.along(R) / basis.squares)
         y = basis.norm(Y)
         return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)

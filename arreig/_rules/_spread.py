@@ -1,0 +1,66 @@
+"""Many tiny matrices at once: every step is one for the whole batch, which is best the fastest axis in memory.
+
+Of order 2 and 3 the inverse of V is its adjugate over its determinant: with columns v_j, V^-H has the columns
+conj(v_k x v_l)/conj(det V), (j, k, l) cyclic. Where V is ill conditioned that is less accurate than elimination; what is made
+with it is measured by its residual.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from .._array_api import conj, device, namespace, real, roundoff
+from .._types import Array
+from ._basis import ComplexBasis, Factor
+
+
+@dataclass(frozen=True, eq=False)
+class Deferred:
+    """A factorisation that is made when it is needed."""
+
+    make: Callable[[], Factor]
+
+    @cached_property
+    def _factor(self) -> Factor:
+        return self.make()
+
+    def solve(self, X: Array, /) -> Array:
+        """V^-1 X."""
+        return self._factor.solve(X)
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        """V^-H X."""
+        return self._factor.solve_adjoint(X)
+
+    def inverse_adjoint(self) -> Array:
+        """V^-H."""
+        return self._factor.inverse_adjoint()
+
+
+class SpreadBasis(ComplexBasis):
+    """Products as sums of outer ones."""
+
+    def product(self, X: Array, Y: Array, /) -> Array:
+        out = X[..., :, 0, None] * Y[..., 0, None, :]
+        for k in range(1, X.shape[-1]):
+            out = out + X[..., :, k, None] * Y[..., k, None, :]
+        return out
+
+    @property
+    def left(self) -> Array:
+        return _inverse_adjoint(self.V) if self.V.shape[-1] in (2, 3) else self.factor.inverse_adjoint()
+
+
+def _inverse_adjoint(V: Array) -> Array:
+    """V^-H of order 2 or 3, NaN where V is singular."""
+    xp, n = namespace(V), V.shape[-1]
+    V = conj(V)
+    if n == 2:
+        i = xp.arange(n, device=device(V))
+        sign = xp.astype(i[:, None] == i, real(V).dtype) * 2 - 1
+        C = sign * xp.flip(V, axis=(-2, -1))
+    else:
+        X, Y = xp.roll(V, -1, axis=-2), xp.roll(V, -2, axis=-2)
+        C = xp.roll(X, -1, axis=-1) * xp.roll(Y, -2, axis=-1) - xp.roll(X, -2, axis=-1) * xp.roll(Y, -1, axis=-1)
+    determinant = xp.sum(V[..., 0, :] * C[..., 0, :], axis=-1)
+    return C / xp.where(xp.abs(determinant) > roundoff(V) ** 2, determinant, xp.nan)[..., None, None]
