@@ -16,7 +16,7 @@ from .standard import StandardBackend, as_tuple
 # Matrices for which sums over the batch are faster than products of single ones: up to this order, at least so many.
 _TINY, _MANY = 6, 64
 # Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls.
-_AT_ONCE, _AT_ONCE_SPREAD = 2**16, 2**14
+_AT_ONCE, _AT_ONCE_SPREAD = 2**17, 2**16
 
 
 class LapackBackend(StandardBackend):
