@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
+from array_api_compat import device as _device
 
 from ._types import Array
 
@@ -35,31 +36,48 @@ __all__ = [
 # JAX's zero gradients, which are NumPy arrays of a dtype of JAX's.
 _namespaces: dict[tuple[type, Any], Any] = {}
 _complex: dict[tuple[type, Any], bool] = {}
+_roundoff: dict[tuple[type, Any], float] = {}
+_served: dict[Any, Any] = {}
 
 
-def namespace(*arrays: Any) -> Any:
+def serve(standard: Any, by: Any) -> None:
+    """Let a namespace of array-api-compat be represented by another one of the same functions.
+
+    It may say that all its arrays are on one device, `only_device`.
+    """
+    _served[standard] = by
+
+
+def namespace(x: Any, /, *others: Any) -> Any:
     """The library of arrays, by array-api-compat; TypeError for what is no array, and for arrays of several libraries."""
-    found = None
-    for x in arrays:
-        xp = _namespaces.get((type(x), getattr(x, "dtype", None)))
-        if xp is None or (found is not None and xp is not found):
-            break
-        found = xp
-    else:
-        if found is not None:
+    try:
+        found = _namespaces[type(x), x.dtype]
+        if all(_namespaces[type(y), y.dtype] is found for y in others) if others else True:
             return found
-    for x in arrays:
-        if hasattr(x, "dtype"):
-            _namespaces[type(x), x.dtype] = array_namespace(x)
-    return array_namespace(*arrays)
+    except (AttributeError, KeyError):
+        pass
+    found = array_namespace(x, *others)
+    found = _served.get(found, found)
+    for y in (x, *others):
+        if hasattr(y, "dtype"):
+            own = array_namespace(y)
+            _namespaces[type(y), y.dtype] = _served.get(own, own)
+    return found
+
+
+def device(x: Array) -> Any:
+    """Where x is."""
+    here = getattr(namespace(x), "only_device", None)
+    return _device(x) if here is None else here
 
 
 def is_complex(x: Array) -> bool:
     """Whether x has a complex dtype."""
     key = type(x), x.dtype
-    if key not in _complex:
-        _complex[key] = bool(namespace(x).isdtype(x.dtype, "complex floating"))
-    return _complex[key]
+    try:
+        return _complex[key]
+    except KeyError:
+        return _complex.setdefault(key, bool(namespace(x).isdtype(x.dtype, "complex floating")))
 
 
 def real(x: Array) -> Array:
@@ -81,7 +99,11 @@ def promote_complex(x: Array) -> Array:
 
 def roundoff(x: Array) -> float:
     """Unit roundoff u of x's precision: half the distance from 1 to the next number."""
-    return float(namespace(x).finfo(x.dtype).eps) / 2
+    key = type(x), x.dtype
+    try:
+        return _roundoff[key]
+    except KeyError:
+        return _roundoff.setdefault(key, float(namespace(x).finfo(x.dtype).eps) / 2)
 
 
 def relative_tolerance(x: Array) -> float:
@@ -152,10 +174,9 @@ def first(where: Array) -> Array:
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
     """Maximum of a real, nonnegative x over axes that are kept; 0 where they are empty (the standard leaves that open)."""
     xp = namespace(x)
-    axes = (axis,) if isinstance(axis, int) else axis
-    if any(x.shape[a] == 0 for a in axes):
-        return xp.sum(x, axis=axes, keepdims=True)
-    return xp.max(x, axis=axes, keepdims=True)
+    if 0 in x.shape and any(x.shape[a] == 0 for a in ((axis,) if isinstance(axis, int) else axis)):
+        return xp.sum(x, axis=axis, keepdims=True)
+    return xp.max(x, axis=axis, keepdims=True)
 
 
 def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:

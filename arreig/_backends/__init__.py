@@ -8,7 +8,7 @@ from array_api_compat import is_cupy_array, is_dask_array, is_jax_array, is_nump
 
 from .._errors import InputTypeError
 from .._types import Array
-from . import autograd, lapack, standard
+from . import autograd, lapack, numpy_api, standard  # noqa: F401 - numpy_api serves NumPy's arrays from here on
 from .protocol import Backend, Factor
 
 __all__ = ["Backend", "Factor", "backend_for"]
