@@ -43,7 +43,8 @@ _served: dict[Any, Any] = {}
 def serve(standard: Any, by: Any) -> None:
     """Let a namespace of array-api-compat be represented by another one of the same functions.
 
-    It may say that all its arrays are on one device, `only_device`.
+    It may say that all its arrays are on one device, `only_device`, and have a `plain_norm` of nonnegative numbers over some
+    axes: the root of the sum of squares, or None where squares might overflow or vanish.
     """
     _served[standard] = by
 
@@ -183,6 +184,8 @@ def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
     """Root of the sum of squares, scaled so that no square overflows or vanishes."""
     xp = namespace(X)
     size = xp.abs(X)
+    if (plain := getattr(xp, "plain_norm", None)) is not None and (norm := plain(size, axis)) is not None:
+        return norm
     top = largest(size, axis)
     scale = xp.where(top == 0, 1.0, xp.where(top == xp.inf, xp.finfo(size.dtype).max, top))
     return xp.squeeze(scale, axis=axis) * xp.sqrt(xp.sum((size / scale) ** 2, axis=axis))

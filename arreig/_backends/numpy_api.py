@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import array_api_compat.numpy as standard
+import array_api_compat.numpy
 import numpy as np
 
 from .._array_api import serve
@@ -16,25 +16,32 @@ from .._types import Array
 
 Axis = int | tuple[int, ...] | None
 
+standard: Any = array_api_compat.numpy
+total: Any = np.add.reduce
+largest: Any = np.maximum.reduce
+smallest: Any = np.minimum.reduce
+some: Any = np.logical_or.reduce
+every: Any = np.logical_and.reduce
+
 
 def _sum(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
-    return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return total(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 def _max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+    return largest(x, axis=axis, keepdims=keepdims)
 
 
 def _min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+    return smallest(x, axis=axis, keepdims=keepdims)
 
 
 def _any(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.logical_or.reduce(x, axis=axis, keepdims=keepdims)
+    return some(x, axis=axis, keepdims=keepdims)
 
 
 def _all(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.logical_and.reduce(x, axis=axis, keepdims=keepdims)
+    return every(x, axis=axis, keepdims=keepdims)
 
 
 def _argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
@@ -73,6 +80,23 @@ def _roll(x: Array, /, shift: Any, *, axis: Any = None) -> Array:
     return np.concatenate((x[..., there:, *last], x[..., :there, *last]), axis=axis)
 
 
+def _safe(dtype: Any) -> tuple[float, float]:
+    """Between which bounds numbers have squares that lose nothing, with their sums: u^-1 tiny, and the root of the largest."""
+    finfo = standard.finfo(dtype)
+    return float(finfo.tiny) / float(finfo.eps), float(finfo.max) ** 0.5 * float(finfo.eps)
+
+
+_SAFE = {np.dtype(t): _safe(t) for t in (np.float32, np.float64)}
+
+
+def _plain_norm(size: Array, axis: int | tuple[int, ...]) -> Array | None:
+    least, most = _SAFE[size.dtype]
+    if not size.size or not largest(size, axis=None) < most:
+        return None
+    squares = total(size * size, axis=axis)
+    return np.sqrt(squares) if smallest(squares, axis=None) > least else None
+
+
 NAMESPACE = ModuleType("numpy_api", __doc__)
 NAMESPACE.__dict__.update(
     {name: getattr(standard, name) for name in dir(standard) if not name.startswith("_")},
@@ -86,6 +110,7 @@ NAMESPACE.__dict__.update(
     min=_min,
     ones_like=_ones_like,
     only_device="cpu",
+    plain_norm=_plain_norm,
     roll=_roll,
     squeeze=_squeeze,
     sum=_sum,

@@ -36,6 +36,13 @@ class DefinitePairs(NamedTuple):
     least: Array  # (...) not positive where B is not positive definite: its smallest eigenvalue relative to the largest
 
 
+class Shared(NamedTuple):
+    """Arrays of another library as NumPy's."""
+
+    arrays: tuple[Any, ...]  # None for None
+    backend: "Backend"  # for NumPy's arrays, with the eigensolvers of that library
+
+
 class Backend(Protocol):
     """What the public functions ask of a library."""
 
@@ -53,6 +60,9 @@ class Backend(Protocol):
 
     def constant(self, X: Array, /) -> Array:
         """X, which the library then does not differentiate."""
+
+    def shared(self, *arrays: Array | None) -> "Shared | None":
+        """The same memory as NumPy's arrays, if the library neither records nor maps what happens to it, now or later."""
 
     def number(self, X: Array, /) -> complex:
         """The value of a zero-dimensional X."""

@@ -53,10 +53,12 @@ class GeneralEigensystem(FactorisedEigensystem):
         check: object = None,
         refine: object = None,
         vectors: bool = True,
+        solver: Backend | None = None,
     ) -> tuple[Self, list[Flag]]:
         """Decompose A, or take what the caller has; with the flags that this raised, not read yet.
 
-        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters.
+        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters. solver: who decomposes, if
+        not A's library.
         """
         A, backend = _inputs.matrix(A)
         _inputs.untracked("A", A)
@@ -81,7 +83,7 @@ class GeneralEigensystem(FactorisedEigensystem):
                 pencil, w = _pencil.with_values(pencil, w)
             system = cls(A, w, V, options, supplied=True, pencil=pencil)
             return system.admitted([*flags, *system.mismatch(A, pencil, vectors)], vectors)
-        pencil, w, V, separated, plain = cls._decomposed(A, pencil, options, backend, flags)
+        pencil, w, V, separated, plain = cls._decomposed(A, pencil, options, solver or backend, flags)
         if vectors:
             flags.append(_reports.undefined_gauge(V, options.gauge))
             V = in_gauge(V, options.gauge, separated, plain)

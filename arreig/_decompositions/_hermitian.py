@@ -73,10 +73,12 @@ class HermitianEigensystem(Eigensystem):
         degeneracy: object = None,
         check: object = None,
         vectors: bool = True,
+        solver: Backend | None = None,
     ) -> tuple[Self, list[Flag]]:
         """Decompose A, or take what the caller has; with the flags that this raised, not read yet.
 
-        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters.
+        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters. solver: who decomposes, if
+        not A's library.
         """
         A, B, backend, flags = admit(A, B)
         own = carried(eigensystem) if isinstance(eigensystem, HermitianResult) else None
@@ -102,7 +104,7 @@ class HermitianEigensystem(Eigensystem):
             system = cls(A, w, V, options, supplied=True, pencil=pencil)
             mismatch = system.mismatch(A, pencil, vectors)
             return system.admitted([*flags, *mismatch, _not_orthogonal(V, pencil)], vectors)
-        w, V, pairs, before = cls._decomposed(A, pencil, options, backend, flags)
+        w, V, pairs, before = cls._decomposed(A, pencil, options, solver or backend, flags)
         system = cls(A, w, V, options, separated=pairs, pencil=pencil)
         if vectors:
             gauge = system.gauge_of(pencil)
