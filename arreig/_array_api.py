@@ -23,6 +23,7 @@ __all__ = [
     "matrix_norm",
     "members",
     "namespace",
+    "norm_of",
     "nowhere",
     "on_diagonal",
     "promote_complex",
@@ -94,8 +95,10 @@ def imag(x: Array) -> Array:
 
 def promote_complex(x: Array) -> Array:
     """x in the complex dtype of its own precision."""
+    if is_complex(x):
+        return x
     xp = namespace(x)
-    return xp.astype(x, xp.complex64 if x.dtype in (xp.float32, xp.complex64) else xp.complex128, copy=False)
+    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
 
 
 def roundoff(x: Array) -> float:
@@ -180,10 +183,9 @@ def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
     return xp.max(x, axis=axis, keepdims=True)
 
 
-def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
-    """Root of the sum of squares, scaled so that no square overflows or vanishes."""
-    xp = namespace(X)
-    size = xp.abs(X)
+def norm_of(size: Array, axis: int | tuple[int, ...]) -> Array:
+    """Root of the sum of squares of moduli, scaled so that no square overflows or vanishes."""
+    xp = namespace(size)
     if (plain := getattr(xp, "plain_norm", None)) is not None and (norm := plain(size, axis)) is not None:
         return norm
     top = largest(size, axis)
@@ -193,9 +195,9 @@ def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
 
 def column_norm(X: Array) -> Array:
     """Euclidean norm of every column."""
-    return _norm(X, -2)
+    return norm_of(namespace(X).abs(X), -2)
 
 
 def matrix_norm(X: Array) -> Array:
     """Frobenius norm of every matrix of the batch."""
-    return _norm(X, (-2, -1))
+    return norm_of(namespace(X).abs(X), (-2, -1))

@@ -225,7 +225,7 @@ def _decomposed(A: Array, check: object) -> tuple[GeneralEigensystem, list[Flag]
     w, V, singular, kappa, moved = _independent(A, options, backend)
     flags.append(_reports.defective_function(singular, w, kappa))
     # an imaginary part -0 would be the other side of a cut along the real axis
-    system, flags = GeneralEigensystem(A, w + namespace(w).zeros_like(w), V, options).admitted(flags, vectors=False)
+    system, flags = GeneralEigensystem(A, w + namespace(w).zeros_like(w), V, options).admitted(flags, [])
     return system, flags, MOVED * roundoff(A) * (moved * matrix_norm(A))[..., None] * kappa
 
 

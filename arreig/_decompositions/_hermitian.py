@@ -103,14 +103,17 @@ class HermitianEigensystem(Eigensystem):
                 pencil, w = _pencil.with_values(pencil, w)
             system = cls(A, w, V, options, supplied=True, pencil=pencil)
             mismatch = system.mismatch(A, pencil, vectors)
-            return system.admitted([*flags, *mismatch, _not_orthogonal(V, pencil)], vectors)
+            flags += [*mismatch, _not_orthogonal(V, pencil)]
+            return system.admitted(flags, system.ties() if vectors else [])
         w, V, pairs, before = cls._decomposed(A, pencil, options, solver or backend, flags)
         system = cls(A, w, V, options, separated=pairs, pencil=pencil)
+        ties: list[Flag] = []
         if vectors:
             gauge = system.gauge_of(pencil)
-            flags.append(_reports.undefined_gauge(V, gauge))
-            system = replace(system, V=in_gauge(V, gauge, pairs, before))
-        return system.admitted(flags, vectors)
+            flags += _reports.undefined_gauge(V, gauge)
+            V, ties = in_gauge(V, gauge, system.real_matrix, pairs, before)
+            system = replace(system, V=V)
+        return system.admitted(flags, ties)
 
     @classmethod
     def _decomposed(

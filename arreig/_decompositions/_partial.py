@@ -154,7 +154,7 @@ class PartialEigensystem:
         self._read(
             self._defective,
             _reports.degenerate(cotangents.degenerate, kept.w, self._advice if vectors else _reports.EIGENVALUES_SPLIT),
-            _reports.gauge_dependent(dependent),
+            *_reports.gauge_dependent(dependent),
         )
         scale = column_norm(gh) + (self.pencil.size + self.pencil.mass_size * xp.abs(kept.w)) * column_norm(Z)
         beside = self._ends() if self.interval and self.square is not None and not vectors else active

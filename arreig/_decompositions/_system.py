@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Literal, Self
 
 from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
@@ -15,7 +15,7 @@ from .._rules._pencil import Pencil, growth
 from .._split import Split
 from .._types import Array
 from . import _inputs, _pencil, _reports
-from ._flags import Flag, failed, readable, settle
+from ._flags import Flag, failed, open_ones, readable, settle
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Eigensystem(ABC):
     @property
     def real_matrix(self) -> bool:
         """Whether A, and B, have a real dtype."""
-        return not (is_complex(self.A) or (self.pencil is not None and is_complex(self.pencil.B)))
+        return real_pencil(self.A, self.pencil)
 
     @cached_property
     def size(self) -> Array:
@@ -195,7 +195,7 @@ class Eigensystem(ABC):
         flags = [_reports.not_an_eigensystem(residual, self.eigenvalues, self.V, size, departure, equation)]
         if vectors:
             gauge = self.gauge_of(pencil)
-            flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
+            flags += [*_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
         return flags
 
     def gauge_of(self, pencil: Pencil | None) -> Gauge:
@@ -214,13 +214,17 @@ class Eigensystem(ABC):
         gB = (gB if is_complex(self.pencil.B) else real(gB)) / self.pencil.unit[..., None, None]
         return self.settle((gA, gB), flags)
 
-    def admitted(self, flags: list[Flag], vectors: bool) -> tuple[Self, list[Flag]]:
+    def admitted(self, flags: list[Flag], ties: list[Flag]) -> tuple[Self, list[Flag]]:
         """The system with the flags it came with; where they will not be read, its derivatives inherit them."""
-        if not (self.options.check and readable(flags)):
-            self = replace(self, failed=failed(flags))
-        if vectors:
-            flags = [*flags, _reports.gauge_tie(self.V, self.options.gauge, self.real_matrix)]
-        return self, flags
+        flags = open_ones(flags)
+        if not (self.options.check and readable(flags)) and (bad := failed(flags)) is not None:
+            self = replace(self, failed=bad)
+        return self, [*flags, *ties]
+
+    def ties(self) -> list[Flag]:
+        """What the gauge makes of supplied vectors."""
+        gauge = self.options.gauge
+        return _reports.gauge_tie(self.V, gauge, self.real_matrix, gauge.anchors(self.V))
 
     def settle(self, results: tuple[Array, ...], flags: Sequence[Flag]) -> tuple[Array, ...]:
         """Read the flags, once."""
@@ -229,17 +233,25 @@ class Eigensystem(ABC):
         return settle(results, flags, check=self.options.check)
 
 
-def in_gauge(V: Array, gauge: Gauge, separated: Array | None, plain: Array | None) -> Array:
-    """V in the gauge; members of the batch in which nothing was separated as without that option, to the bit.
+def real_pencil(A: Array, pencil: Pencil | None) -> bool:
+    """Whether A, and B, have a real dtype."""
+    return not (is_complex(A) or (pencil is not None and is_complex(pencil.B)))
+
+
+def in_gauge(
+    V: Array, gauge: Gauge, real_matrix: bool, separated: Array | None, plain: Array | None
+) -> tuple[Array, list[Flag]]:
+    """V in the gauge, and its ties; members of the batch in which nothing was separated as without that option, to the bit.
 
     plain: V before. The same numbers lie in memory in another order there, and sums round differently.
     """
-    fixed = gauge.fix(V)
     if separated is None:
-        return fixed
+        anchors = gauge.anchors(V)
+        return gauge.fix(V, anchors), _reports.gauge_tie(V, gauge, real_matrix, anchors)
     xp = namespace(V)
     moved = xp.any(xp.any(separated, axis=-1), axis=-1)[..., None, None]
-    return xp.where(moved, fixed, gauge.fix(plain))
+    V = xp.where(moved, gauge.fix(V), gauge.fix(plain))
+    return V, _reports.gauge_tie(V, gauge, real_matrix, gauge.anchors(V))
 
 
 def second_derivative(g: Array, pairs: Array, w: Array, *, check: bool) -> Array:
@@ -310,17 +322,9 @@ def resolve(
 
     metric: whether there is a positive definite B, which can be the norm of a gauge.
     """
-    gauges = _inputs.GAUGES
-    default = own or Options(
-        gauges["B-norm" if metric else "canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto"
-    )
-    chosen = Options(
-        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors, metric=metric),
-        default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
-        default.sort if sort is None else _inputs.sort(sort),
-        default.check if check is None else _inputs.switch("check", check),
-        default.refine if refine is None else _inputs.refine(refine),
-    )
+    if own is None and _NAMES.issuperset(map(type, (gauge, degeneracy, sort, refine))) and type(check) in _SWITCHES:
+        return _named(gauge, degeneracy, sort, check, refine, metric)
+    chosen = _chosen(A, gauge, degeneracy, sort, check, refine, own, complex_vectors=complex_vectors, metric=metric)
     if own is not None:
         for name in ("gauge", "degeneracy", "sort", "check", "refine"):
             here, there = getattr(chosen, name), getattr(own, name)
@@ -330,6 +334,40 @@ def resolve(
                     f"pass (w, V) instead of the result"
                 )
     return chosen
+
+
+_NAMES, _SWITCHES = {str, type(None)}, {bool, type(None)}
+
+
+@cache
+def _named(gauge: object, degeneracy: object, sort: object, check: object, refine: object, metric: bool) -> Options:
+    """Options that are given by names, for which no array is looked at."""
+    return _chosen(None, gauge, degeneracy, sort, check, refine, None, complex_vectors=True, metric=metric)
+
+
+def _chosen(
+    A: Array,
+    gauge: object,
+    degeneracy: object,
+    sort: object,
+    check: object,
+    refine: object,
+    own: Options | None,
+    *,
+    complex_vectors: bool,
+    metric: bool,
+) -> Options:
+    gauges = _inputs.GAUGES
+    default = own or Options(
+        gauges["B-norm" if metric else "canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto"
+    )
+    return Options(
+        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors, metric=metric),
+        default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
+        default.sort if sort is None else _inputs.sort(sort),
+        default.check if check is None else _inputs.switch("check", check),
+        default.refine if refine is None else _inputs.refine(refine),
+    )
 
 
 def bare(

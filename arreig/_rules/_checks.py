@@ -23,11 +23,11 @@ _APART = 0.1  # of a smooth function it is the new gap relative to the distance 
 
 
 class CotangentFlags(NamedTuple):
-    """What a VJP cannot serve."""
+    """What a VJP cannot serve; None where there is known to be nothing."""
 
-    degenerate: Array  # (..., n, n) pairs of numerically equal eigenvalues whose cotangents are refused
-    ill_defined: Array  # (..., n, n) split pairs whose cotangents are not those of a smooth function of A
-    gauge_dependent: Array  # (..., n) vectors on whose phase the loss depends though the gauge leaves it open
+    degenerate: Array | None  # (..., n, n) pairs of numerically equal eigenvalues whose cotangents are refused
+    ill_defined: Array | None  # (..., n, n) split pairs whose cotangents are not those of a smooth function of A
+    gauge_dependent: Array | None  # (..., n) vectors on whose phase the loss depends though the gauge leaves it open
     lost: Array  # (...) gradients of which rounding leaves fewer than about two digits
 
 
@@ -92,7 +92,7 @@ def cotangent_flags(
         width = v * growth(w, size)
     magnitude = W_norm * v
     return CotangentFlags(
-        nowhere(F_size)
+        None
         if pairs is None
         else degeneracy.refused_cotangents(
             pairs,
@@ -100,7 +100,7 @@ def cotangent_flags(
             lambda: coupled(N(), pair_size(v, lengths), noise, kappa),
             lambda: varies(gw, w, kappa, size),
         ),
-        nowhere(F_size) if split is None else _ill_defined(split, N(), v, lengths, W_norm, F_size, gw),
+        None if split is None else _ill_defined(split, N(), v, lengths, W_norm, F_size, gw),
         gauge.dependence(V, gV, projected.reach, noise[..., None], projected.joint),
         _lost(
             result,

@@ -90,7 +90,7 @@ def cotangents(
     )
 
 
-def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array:
+def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array | None:
     """Vectors (k,) on whose phase the loss depends although the gauge leaves it open."""
     g = column_norm(gV)
     return gauge.dependence(V, gV, g, loss_noise(column_norm(V) * g, gw, size, V.shape[-2])[None])
