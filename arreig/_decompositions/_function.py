@@ -29,7 +29,7 @@ from ._flags import Flag
 from ._general import GeneralEigensystem
 from ._hermitian import HermitianEigensystem
 from ._independent import MOVED, independent
-from ._system import Options, resolve
+from ._options import Options, resolve
 
 ScalarFunction: TypeAlias = Callable[[Array], Array]
 

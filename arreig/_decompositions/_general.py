@@ -28,8 +28,9 @@ from . import _inputs, _pencil, _reports
 from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
+from ._options import Options, resolve
 from ._order import columns, descending
-from ._system import Options, Result, bare, carried, in_gauge, real_pencil, resolve, same_matrix
+from ._system import Result, bare, carried, in_gauge, real_pencil, same_matrix
 
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.

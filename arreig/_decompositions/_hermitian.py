@@ -25,7 +25,8 @@ from .._split import Split, rebased, separated
 from .._types import Array
 from . import _inputs, _pencil, _reports
 from ._flags import Flag, Index
-from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
+from ._options import Options, resolve
+from ._system import Eigensystem, Result, bare, carried, in_gauge, same_matrix
 
 
 def admit(A: Array, B: Array | None) -> tuple[Array, Array | None, Backend, list[Flag]]:

@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from typing import Any, ClassVar, Literal, Self
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
-from .._degeneracy import Degeneracy, Smooth, numerically_equal, transitive_closure
+from .._degeneracy import Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
@@ -16,17 +16,7 @@ from .._split import Split
 from .._types import Array
 from . import _inputs, _pencil, _reports
 from ._flags import Flag, failed, open_ones, readable, settle
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a decomposition, resolved."""
-
-    gauge: Gauge
-    degeneracy: Degeneracy
-    sort: str | None
-    check: bool
-    refine: Literal["auto"] | int = 0
+from ._options import Options, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,70 +294,6 @@ def carried(result: Result) -> Any:
             f"this {type(result).__name__} was rebuilt from its arrays and no longer knows its matrix; call vjp or jvp on the "
             f"result of arreig itself, or use the one-call form with eigensystem=(w, V)"
         ) from None
-
-
-def resolve(
-    A: Array,
-    gauge: object,
-    degeneracy: object,
-    sort: object,
-    check: object,
-    refine: object = None,
-    *,
-    complex_vectors: bool,
-    metric: bool = False,
-    own: Options | None = None,
-) -> Options:
-    """Options from what a caller named; None stands for what the supplied eigensystem has, else for the default.
-
-    metric: whether there is a positive definite B, which can be the norm of a gauge.
-    """
-    if own is None and _NAMES.issuperset(map(type, (gauge, degeneracy, sort, refine))) and type(check) in _SWITCHES:
-        return _named(gauge, degeneracy, sort, check, refine, metric)
-    chosen = _chosen(A, gauge, degeneracy, sort, check, refine, own, complex_vectors=complex_vectors, metric=metric)
-    if own is not None:
-        for name in ("gauge", "degeneracy", "sort", "check", "refine"):
-            here, there = getattr(chosen, name), getattr(own, name)
-            if here != there:
-                raise InputError(
-                    f"{name}={here!r} conflicts with the supplied eigensystem, which has {name}={there!r}; leave it out, or "
-                    f"pass (w, V) instead of the result"
-                )
-    return chosen
-
-
-_NAMES, _SWITCHES = {str, type(None)}, {bool, type(None)}
-
-
-@cache
-def _named(gauge: object, degeneracy: object, sort: object, check: object, refine: object, metric: bool) -> Options:
-    """Options that are given by names, for which no array is looked at."""
-    return _chosen(None, gauge, degeneracy, sort, check, refine, None, complex_vectors=True, metric=metric)
-
-
-def _chosen(
-    A: Array,
-    gauge: object,
-    degeneracy: object,
-    sort: object,
-    check: object,
-    refine: object,
-    own: Options | None,
-    *,
-    complex_vectors: bool,
-    metric: bool,
-) -> Options:
-    gauges = _inputs.GAUGES
-    default = own or Options(
-        gauges["B-norm" if metric else "canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto"
-    )
-    return Options(
-        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors, metric=metric),
-        default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
-        default.sort if sort is None else _inputs.sort(sort),
-        default.check if check is None else _inputs.switch("check", check),
-        default.refine if refine is None else _inputs.refine(refine),
-    )
 
 
 def bare(
