@@ -1,6 +1,7 @@
 """The only door to array-api-compat, and the few helpers that every layer shares."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from array_api_compat import array_namespace
 from array_api_compat import device as _device
@@ -9,6 +10,7 @@ from ._types import Array
 
 __all__ = [
     "adjoint",
+    "cached_property",
     "column_dot",
     "column_norm",
     "column_square",
@@ -31,6 +33,23 @@ __all__ = [
     "relative_tolerance",
     "roundoff",
 ]
+
+
+T = TypeVar("T")
+
+
+class cached_property(Generic[T]):  # noqa: N801 - as in functools
+    """As functools.cached_property, without its lock, which took 2 us: who computes twice computes the same."""
+
+    def __init__(self, method: Callable[[Any], T]) -> None:
+        self._method, self._name = method, method.__name__
+        self.__doc__ = method.__doc__
+        self.__isabstractmethod__ = getattr(method, "__isabstractmethod__", False)
+
+    def __get__(self, owner: Any, kind: Any = None) -> T:
+        value: T = self._method(owner)
+        owner.__dict__[self._name] = value
+        return value
 
 
 # By type and dtype, which decide: asking anew took a third of the time of a derivative of a small matrix. The dtype matters for

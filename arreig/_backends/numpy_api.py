@@ -93,6 +93,10 @@ def _plain_norm(size: Array, axis: int | tuple[int, ...]) -> Array | None:
     least, most = _SAFE[size.dtype]
     if not size.size or not largest(size, axis=None) < most:
         return None
+    if size.ndim == 2 and isinstance(axis, tuple):  # one matrix
+        x = size.ravel(order="K")
+        square = x.dot(x)
+        return np.sqrt(square) if square > least else None
     squares = total(size * size, axis=axis)
     return np.sqrt(squares) if smallest(squares, axis=None) > least else None
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self, TypeAlias
 
 from .._array_api import (
     adjoint,
+    cached_property,
     device,
     is_complex,
     largest,

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 from .._array_api import (
     adjoint,
+    cached_property,
     column_norm,
     is_complex,
     matrix_norm,

@@ -2,10 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, largest, namespace, real, roundoff
+from .._array_api import (
+    adjoint,
+    cached_property,
+    column_dot,
+    column_norm,
+    imag,
+    is_complex,
+    largest,
+    namespace,
+    real,
+    roundoff,
+)
 from .._backends.deflated import Deflated, Method
 from .._backends.pencil import Host, Pencil, ShiftSolver
 from .._backends.sources import Source, Stored, hermitian_part, source

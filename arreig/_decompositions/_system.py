@@ -3,10 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
+from .._array_api import cached_property, column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
 from .._degeneracy import Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge

@@ -7,10 +7,18 @@ basis has them; a rule does no arithmetic on them but sums, and what a basis off
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
-from .._array_api import adjoint, column_dot, column_norm, column_square, diagonal, diagonal_matrix, promote_complex
+from .._array_api import (
+    adjoint,
+    cached_property,
+    column_dot,
+    column_norm,
+    column_square,
+    diagonal,
+    diagonal_matrix,
+    promote_complex,
+)
 from .._types import Array
 from ._pencil import Pencil
 

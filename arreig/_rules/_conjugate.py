@@ -29,10 +29,9 @@ Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cot
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from .._array_api import column_norm, conj, device, diagonal, imag, namespace, on_diagonal, real
+from .._array_api import cached_property, column_norm, conj, device, diagonal, imag, namespace, on_diagonal, real
 from .._types import Array
 from ._basis import Basis, Factor
 
