@@ -99,8 +99,8 @@ class Gauge(ABC):
         return None
 
     @abstractmethod
-    def fix(self, V: Array, anchors: Anchors | None = None, /) -> Array:
-        """V with every column multiplied as the gauge asks."""
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
+        """V with every column multiplied as the gauge asks; unit: V has columns of norm 1, up to rounding."""
 
     @abstractmethod
     def project_tangent(self, V: Array, U: Array, /) -> Array:
@@ -153,12 +153,17 @@ class Canonical(Gauge):
         mask = first(size >= (1 - roundoff(V) ** 0.5) * top)
         return Anchors(size, top, mask, xp.sum(xp.where(mask, V, 0.0), axis=-2))
 
-    def fix(self, V: Array, anchors: Anchors | None = None, /) -> Array:
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
         xp = namespace(V)
         size, _, mask, v_k = anchors or self.anchors(V)
-        norm, length = _nonzero(norm_of(size, -2)), xp.abs(v_k)
-        V = V * _columns(conj(v_k / _nonzero(length)) / norm)
-        return xp.where(mask, _columns(length / norm), V)  # exactly real, where the product leaves a rounding error
+        length = xp.abs(v_k)
+        turn = conj(v_k / _nonzero(length))
+        if not unit:
+            norm = _nonzero(norm_of(size, -2))
+            turn, length = turn / norm, length / norm
+        return xp.where(
+            mask, _columns(length), V * _columns(turn)
+        )  # v_k exactly real, where the product leaves an error
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         c = -real(column_dot(V, U)) / _nonzero(column_square(V))
@@ -217,8 +222,8 @@ class BNorm(Canonical):
         assert self.product is not None, "bound before it is asked"
         return namespace(V).sqrt(real(column_dot(V, self.product(V))))
 
-    def fix(self, V: Array, anchors: Anchors | None = None, /) -> Array:
-        V = super().fix(V, anchors)
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
+        V = super().fix(V, anchors, unit=unit)
         return V / _columns(_nonzero(self.scale(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
@@ -241,8 +246,8 @@ class PhaseFree(Gauge):
     def scale(self, V: Array, /) -> Array:
         return column_norm(V)
 
-    def fix(self, V: Array, anchors: Anchors | None = None, /) -> Array:
-        return V / _columns(_nonzero(column_norm(V)))
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
+        return V if unit else V / _columns(_nonzero(column_norm(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         return U - V * _columns(column_dot(V, U) / _nonzero(column_square(V)))
@@ -269,7 +274,7 @@ class _Linear(Gauge):
         bound = roundoff(V) ** 0.5 * column_norm(self._z(V)) * column_norm(V)
         return ~(namespace(V).abs(self.scale(V)) > bound)
 
-    def fix(self, V: Array, anchors: Anchors | None = None, /) -> Array:
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
         return V / _columns(namespace(V).where(self.undefined(V), 1.0, self.scale(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:

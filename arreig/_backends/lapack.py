@@ -16,6 +16,8 @@ from .standard import StandardBackend, as_tuple
 class LapackBackend(StandardBackend):
     """NumPy."""
 
+    normalised = True
+
     def admit(self, name: str, X: Array, /) -> Array:
         """X in the machine's byte order and of class ndarray; classes that say more than their numbers are refused."""
         if not isinstance(X, np.generic) and type(X) not in (np.ndarray, np.matrix, np.memmap):

@@ -64,6 +64,12 @@ def _arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None
     return np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype=dtype)
 
 
+def _asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Array:
+    if copy and dtype is None and type(obj) is np.ndarray:
+        return obj.copy(order="K")
+    return standard.asarray(obj, dtype=dtype, copy=copy)
+
+
 def _zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Array:
     return np.zeros(x.shape, dtype=x.dtype if dtype is None else dtype)
 
@@ -108,6 +114,7 @@ NAMESPACE.__dict__.update(
     any=_any,
     arange=_arange,
     argmax=_argmax,
+    asarray=_asarray,
     astype=_astype,
     finfo=cache(standard.finfo),
     max=_max,

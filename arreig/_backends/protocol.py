@@ -46,6 +46,9 @@ class Shared(NamedTuple):
 class Backend(Protocol):
     """What the public functions ask of a library."""
 
+    normalised: bool
+    """Whether the vectors of `eig` have norm 1 up to rounding."""
+
     def admit(self, name: str, X: Array, /) -> Array:
         """X, the argument of that name, as the plain array that the library's linear algebra works on."""
 

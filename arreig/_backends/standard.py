@@ -68,6 +68,8 @@ def warn_of_host(library: str) -> None:
 class StandardBackend:
     """eig, eigh and solve of `xp.linalg`."""
 
+    normalised = False  # the standard does not promise it
+
     def admit(self, name: str, X: Array, /) -> Array:
         return X
 

@@ -50,6 +50,8 @@ class LUFactor:
 class TorchBackend(StandardBackend):
     """torch, on any of its devices."""
 
+    normalised = True
+
     def admit(self, name: str, X: Array, /) -> Array:
         """X, if its layout is strided."""
         if X.layout != torch.strided:

@@ -89,7 +89,8 @@ class GeneralEigensystem(FactorisedEigensystem):
         ties: list[Flag] = []
         if vectors:
             flags += _reports.undefined_gauge(V, options.gauge)
-            V, ties = in_gauge(V, options.gauge, real_pencil(A, pencil), separated, plain)
+            unit = pencil is None and (solver or backend).normalised
+            V, ties = in_gauge(V, options.gauge, real_pencil(A, pencil), separated, plain, unit=unit)
         return cls(A, w, V, options, separated=separated, pencil=pencil).admitted(flags, ties)
 
     @classmethod

@@ -112,7 +112,7 @@ class HermitianEigensystem(Eigensystem):
         if vectors:
             gauge = system.gauge_of(pencil)
             flags += _reports.undefined_gauge(V, gauge)
-            V, ties = in_gauge(V, gauge, system.real_matrix, pairs, before)
+            V, ties = in_gauge(V, gauge, system.real_matrix, pairs, before, unit=False)
             system = replace(system, V=V)
         return system.admitted(flags, ties)
 

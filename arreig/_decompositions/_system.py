@@ -228,18 +228,19 @@ def real_pencil(A: Array, pencil: Pencil | None) -> bool:
 
 
 def in_gauge(
-    V: Array, gauge: Gauge, real_matrix: bool, separated: Array | None, plain: Array | None
+    V: Array, gauge: Gauge, real_matrix: bool, separated: Array | None, plain: Array | None, *, unit: bool
 ) -> tuple[Array, list[Flag]]:
     """V in the gauge, and its ties; members of the batch in which nothing was separated as without that option, to the bit.
 
-    plain: V before. The same numbers lie in memory in another order there, and sums round differently.
+    plain: V before. The same numbers lie in memory in another order there, and sums round differently. unit: whether the solver's
+    vectors, plain or else V, have norm 1.
     """
     if separated is None:
         anchors = gauge.anchors(V)
-        return gauge.fix(V, anchors), _reports.gauge_tie(V, gauge, real_matrix, anchors)
+        return gauge.fix(V, anchors, unit=unit), _reports.gauge_tie(V, gauge, real_matrix, anchors)
     xp = namespace(V)
     moved = xp.any(xp.any(separated, axis=-1), axis=-1)[..., None, None]
-    V = xp.where(moved, gauge.fix(V), gauge.fix(plain))
+    V = xp.where(moved, gauge.fix(V), gauge.fix(plain, unit=unit))
     return V, _reports.gauge_tie(V, gauge, real_matrix, gauge.anchors(V))
 
 
