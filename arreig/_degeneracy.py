@@ -41,7 +41,7 @@ def gaps(w: Array) -> Array:
     return w[..., None, :] - w[..., :, None]
 
 
-def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> Array:
+def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array | None = None) -> Array:
     """Pairs i != j of numerically equal eigenvalues ``(..., n, n)``.
 
     size ``(...)`` = ||A||_F; residual ``(...)``: max ||A v - w v||/||v|| of a supplied decomposition, which counts where it is
@@ -55,7 +55,7 @@ def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> A
     smaller = xp.where(lost[..., :, None], right, left)
     pair_kappa = xp.where(one_lost, 2 * smaller, left + right)
     rounding = _EQUAL * roundoff(w) * size
-    resolution = xp.where(2 * residual > rounding, 2 * residual, rounding)
+    resolution = rounding if residual is None else xp.where(2 * residual > rounding, 2 * residual, rounding)
     close = xp.abs(gaps(w)) <= pair_kappa * resolution[..., None, None]
     return close & ~on_diagonal(close)
 

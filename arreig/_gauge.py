@@ -130,11 +130,13 @@ class Gauge(ABC):
         """Columns ``(..., n)`` of any scale that this gauge may rotate abruptly under rounding."""
         return nowhere(anchors.v_k)
 
-    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array | None:
+    def dependence(
+        self, V: Array, gV: Array, size: Array, noise: Callable[[], Array], joint: Joint = each, /
+    ) -> Array | None:
         """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open; None if it leaves none open.
 
-        size, noise ``(..., n)``: of the cotangents of each vector, and of what rounding in the loss leaves of s. joint: from the
-        derivatives by the phases ``(..., n)`` to those by the ones that are free, where vectors turn together.
+        size ``(..., n)``, noise ``(..., 1)``: of the cotangents of each vector, and of what rounding in the loss leaves of s.
+        joint: from the derivatives by the phases ``(..., n)`` to those by the ones that are free, where vectors turn together.
         """
         return None
 
@@ -255,9 +257,9 @@ class PhaseFree(Gauge):
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         return gV - V * _columns(column_dot(V, gV) / _nonzero(column_square(V)))
 
-    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array:
+    def dependence(self, V: Array, gV: Array, size: Array, noise: Callable[[], Array], joint: Joint = each, /) -> Array:
         """Im s_j is the loss's derivative by the phase of v_j: relative to the cotangents, above the loss's noise."""
-        return namespace(V).abs(joint(imag(column_dot(V, gV)))) > relative_tolerance(V) * size + noise
+        return namespace(V).abs(joint(imag(column_dot(V, gV)))) > relative_tolerance(V) * size + noise()
 
 
 class _Linear(Gauge):

@@ -103,7 +103,7 @@ class Eigensystem(ABC):
         degeneracy = self.options.degeneracy
         return degeneracy if isinstance(degeneracy, Perturb) and not self.supplied else None
 
-    def _equal(self, residual: Array) -> Array:
+    def _equal(self, residual: Array | None) -> Array:
         equal = numerically_equal(self.w, self.sensitivity, self.size, residual)
         if self.pencil is None:
             return equal
@@ -121,7 +121,7 @@ class Eigensystem(ABC):
         """
         degeneracy = self.options.degeneracy
         near = self.supplied and not isinstance(degeneracy, Smooth)
-        return degeneracy.clusters(self._equal(self._own_residual if near else 0 * self.size))
+        return degeneracy.clusters(self._equal(self._own_residual if near else None))
 
     @cached_property
     def split(self) -> Array | None:
