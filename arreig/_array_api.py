@@ -1,7 +1,7 @@
 """The only door to array-api-compat, and the few helpers that every layer shares."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 from array_api_compat import array_namespace
 from array_api_compat import device as _device
@@ -46,7 +46,13 @@ class cached_property(Generic[T]):  # noqa: N801 - as in functools
         self.__doc__ = method.__doc__
         self.__isabstractmethod__ = getattr(method, "__isabstractmethod__", False)
 
-    def __get__(self, owner: Any, kind: Any = None) -> T:
+    @overload
+    def __get__(self, owner: None, kind: Any = ...) -> Self: ...
+    @overload
+    def __get__(self, owner: object, kind: Any = ...) -> T: ...
+    def __get__(self, owner: object | None, kind: Any = None) -> Self | T:
+        if owner is None:
+            return self
         value: T = self._method(owner)
         owner.__dict__[self._name] = value
         return value

@@ -159,10 +159,11 @@ class Canonical(Gauge):
         xp = namespace(V)
         size, _, mask, v_k = anchors or self.anchors(V)
         length = xp.abs(v_k)
-        turn = conj(v_k / _nonzero(length))
-        if not unit:
+        if unit:
+            turn = conj(v_k / length)
+        else:
             norm = _nonzero(norm_of(size, -2))
-            turn, length = turn / norm, length / norm
+            turn, length = conj(v_k / _nonzero(length)) / norm, length / norm
         return xp.where(
             mask, _columns(length), V * _columns(turn)
         )  # v_k exactly real, where the product leaves an error

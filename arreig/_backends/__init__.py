@@ -22,7 +22,7 @@ _known: dict[tuple[type, Any], Backend] = {}
 
 def backend_for(A: Array) -> Backend:
     """The backend of A's library; a dask array, which has no numbers yet, is sent to its adapter."""
-    key = type(A), A.dtype
+    key = type(A), getattr(A, "dtype", None)
     try:
         return _known[key]
     except KeyError:

@@ -14,6 +14,7 @@ import numpy as np
 from .._array_api import serve
 from .._types import Array
 
+_SMALL = 64
 Axis = int | tuple[int, ...] | None
 
 standard: Any = array_api_compat.numpy
@@ -60,7 +61,17 @@ def _astype(x: Array, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     return x if not copy and x.dtype == dtype else x.astype(dtype)
 
 
+@cache
+def _count(n: int) -> Array:
+    """Indices of a small matrix, which nobody writes into."""
+    i = np.arange(n)
+    i.flags.writeable = False
+    return i
+
+
 def _arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Array:
+    if stop is None and dtype is None and type(start) is int and start <= _SMALL:
+        return _count(start)
     return np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype=dtype)
 
 

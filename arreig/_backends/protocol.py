@@ -41,6 +41,7 @@ class Shared(NamedTuple):
 
     arrays: tuple[Any, ...]  # None for None
     backend: "Backend"  # for NumPy's arrays, with the eigensolvers of that library
+    back: Callable[[Any], Array]  # a NumPy array as one of that library, in the same memory
 
 
 class Backend(Protocol):

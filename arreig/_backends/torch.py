@@ -87,7 +87,7 @@ class TorchBackend(StandardBackend):
             return None
         if torch.compiler.is_compiling() or not all(x is None or _plain(x) for x in arrays):
             return None
-        return Shared(tuple(None if x is None else self.to_host(x) for x in arrays), ON_MEMORY)
+        return Shared(tuple(None if x is None else self.to_host(x) for x in arrays), ON_MEMORY, torch.from_numpy)
 
     def number(self, X: Array, /) -> complex:
         return complex(X.detach())  # torch warns where a tracked tensor becomes a number

@@ -59,12 +59,11 @@ class Problem:
 
     def decompose(self, A: Array, B: Array | None, z: Array | None) -> tuple[Array, ...]:
         """w, V, for left W, and, if eigenvalues are separated, which pairs."""
-        backend = backend_for(A)
-        shared = backend.shared(A) if B is None and z is None else None
+        shared = backend_for(A).shared(A) if B is None and z is None else None
         if shared is None:
             return self._decomposed(A, B, z)
         out = self._decomposed(shared.arrays[0], None, None, shared.backend)
-        return tuple(backend.from_host(x, A) for x in out)
+        return tuple(map(shared.back, out))
 
     def _decomposed(
         self, A: Array, B: Array | None, z: Array | None, solver: Backend | None = None
@@ -90,12 +89,11 @@ class Problem:
     ) -> tuple[Array, ...] | None:
         """As `vjp` of the eigensystem `again`, where nothing can differentiate it and NumPy may compute it in the same memory."""
         A, B, z = saved[:3]
-        backend = backend_for(A)
-        shared = backend.shared(*saved, gw, gV, gW) if B is None and z is None else None
+        shared = backend_for(A).shared(*saved, gw, gV, gW) if B is None and z is None else None
         if shared is None:
             return None
         *arrays, gw, gV, gW = shared.arrays
-        return tuple(backend.from_host(g, A) for g in self.vjp(self.again(*arrays), gw, gV, gW))
+        return tuple(map(shared.back, self.vjp(self.again(*arrays), gw, gV, gW)))
 
     def vjp(self, system: System, gw: Array | None, gV: Array | None, gW: Array | None) -> tuple[Array, ...]:
         """gA and, with B, gB."""
