@@ -1,14 +1,16 @@
 """The only door to array-api-compat, and the few helpers that every layer shares."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, overload
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
+from array_api_compat import device as _device
 
 from ._types import Array
 
 __all__ = [
     "adjoint",
+    "cached_property",
     "column_dot",
     "column_norm",
     "column_square",
@@ -17,13 +19,13 @@ __all__ = [
     "diagonal",
     "diagonal_matrix",
     "first",
-    "fused",
     "imag",
     "is_complex",
     "largest",
     "matrix_norm",
     "members",
     "namespace",
+    "norm_of",
     "nowhere",
     "on_diagonal",
     "promote_complex",
@@ -33,35 +35,76 @@ __all__ = [
 ]
 
 
+T = TypeVar("T")
+
+
+class cached_property(Generic[T]):  # noqa: N801 - as in functools
+    """As functools.cached_property, without its lock, which took 2 us: who computes twice computes the same."""
+
+    def __init__(self, method: Callable[[Any], T]) -> None:
+        self._method, self._name = method, method.__name__
+        self.__doc__ = method.__doc__
+        self.__isabstractmethod__ = getattr(method, "__isabstractmethod__", False)
+
+    @overload
+    def __get__(self, owner: None, kind: Any = ...) -> Self: ...
+    @overload
+    def __get__(self, owner: object, kind: Any = ...) -> T: ...
+    def __get__(self, owner: object | None, kind: Any = None) -> Self | T:
+        if owner is None:
+            return self
+        value: T = self._method(owner)
+        owner.__dict__[self._name] = value
+        return value
+
+
 # By type and dtype, which decide: asking anew took a third of the time of a derivative of a small matrix. The dtype matters for
 # JAX's zero gradients, which are NumPy arrays of a dtype of JAX's.
 _namespaces: dict[tuple[type, Any], Any] = {}
 _complex: dict[tuple[type, Any], bool] = {}
+_roundoff: dict[tuple[type, Any], float] = {}
+_served: dict[Any, Any] = {}
 
 
-def namespace(*arrays: Any) -> Any:
+def serve(standard: Any, by: Any) -> None:
+    """Let a namespace of array-api-compat be represented by another one of the same functions.
+
+    It may say that all its arrays are on one device, `only_device`, and have a `plain_norm` over some axes: the root of the sum
+    of squared moduli, or None where squares overflow or vanish.
+    """
+    _served[standard] = by
+
+
+def namespace(x: Any, /, *others: Any) -> Any:
     """The library of arrays, by array-api-compat; TypeError for what is no array, and for arrays of several libraries."""
-    found = None
-    for x in arrays:
-        xp = _namespaces.get((type(x), getattr(x, "dtype", None)))
-        if xp is None or (found is not None and xp is not found):
-            break
-        found = xp
-    else:
-        if found is not None:
+    try:
+        found = _namespaces[type(x), x.dtype]
+        if all(_namespaces[type(y), y.dtype] is found for y in others) if others else True:
             return found
-    for x in arrays:
-        if hasattr(x, "dtype"):
-            _namespaces[type(x), x.dtype] = array_namespace(x)
-    return array_namespace(*arrays)
+    except (AttributeError, KeyError):
+        pass
+    found = array_namespace(x, *others)
+    found = _served.get(found, found)
+    for y in (x, *others):
+        if hasattr(y, "dtype"):
+            own = array_namespace(y)
+            _namespaces[type(y), y.dtype] = _served.get(own, own)
+    return found
+
+
+def device(x: Array) -> Any:
+    """Where x is."""
+    here = getattr(namespace(x), "only_device", None)
+    return _device(x) if here is None else here
 
 
 def is_complex(x: Array) -> bool:
     """Whether x has a complex dtype."""
     key = type(x), x.dtype
-    if key not in _complex:
-        _complex[key] = bool(namespace(x).isdtype(x.dtype, "complex floating"))
-    return _complex[key]
+    try:
+        return _complex[key]
+    except KeyError:
+        return _complex.setdefault(key, bool(namespace(x).isdtype(x.dtype, "complex floating")))
 
 
 def real(x: Array) -> Array:
@@ -77,13 +120,19 @@ def imag(x: Array) -> Array:
 
 def promote_complex(x: Array) -> Array:
     """x in the complex dtype of its own precision."""
+    if is_complex(x):
+        return x
     xp = namespace(x)
-    return xp.astype(x, xp.complex64 if x.dtype in (xp.float32, xp.complex64) else xp.complex128, copy=False)
+    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
 
 
 def roundoff(x: Array) -> float:
     """Unit roundoff u of x's precision: half the distance from 1 to the next number."""
-    return float(namespace(x).finfo(x.dtype).eps) / 2
+    key = type(x), x.dtype
+    try:
+        return _roundoff[key]
+    except KeyError:
+        return _roundoff.setdefault(key, float(namespace(x).finfo(x.dtype).eps) / 2)
 
 
 def relative_tolerance(x: Array) -> float:
@@ -154,23 +203,16 @@ def first(where: Array) -> Array:
 def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
     """Maximum of a real, nonnegative x over axes that are kept; 0 where they are empty (the standard leaves that open)."""
     xp = namespace(x)
-    axes = (axis,) if isinstance(axis, int) else axis
-    if any(x.shape[a] == 0 for a in axes):
-        return xp.sum(x, axis=axes, keepdims=True)
-    return xp.max(x, axis=axes, keepdims=True)
+    if 0 in x.shape and any(x.shape[a] == 0 for a in ((axis,) if isinstance(axis, int) else axis)):
+        return xp.sum(x, axis=axis, keepdims=True)
+    return xp.max(x, axis=axis, keepdims=True)
 
 
-fused: dict[Any, Callable[[Array, int | tuple[int, ...]], Array | None]] = {}
-"""Of a library whose arrays can be looked at, sums of squares over axes without arrays in between; None where a square overflows
-or vanishes. A backend puts it here."""
-
-
-def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
-    """Root of the sum of squares, scaled so that no square overflows or vanishes."""
+def norm_of(X: Array, axis: int | tuple[int, ...]) -> Array:
+    """Root of the sum of squares of moduli, scaled so that no square overflows or vanishes."""
     xp = namespace(X)
-    squares = fused[xp](X, axis) if xp in fused else None
-    if squares is not None:
-        return xp.sqrt(squares)
+    if (plain := getattr(xp, "plain_norm", None)) is not None and (norm := plain(X, axis)) is not None:
+        return norm
     size = xp.abs(X)
     top = largest(size, axis)
     scale = xp.where(top == 0, 1.0, xp.where(top == xp.inf, xp.finfo(size.dtype).max, top))
@@ -179,9 +221,9 @@ def _norm(X: Array, axis: int | tuple[int, ...]) -> Array:
 
 def column_norm(X: Array) -> Array:
     """Euclidean norm of every column."""
-    return _norm(X, -2)
+    return norm_of(X, -2)
 
 
 def matrix_norm(X: Array) -> Array:
     """Frobenius norm of every matrix of the batch."""
-    return _norm(X, (-2, -1))
+    return norm_of(X, (-2, -1))

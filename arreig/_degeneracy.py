@@ -41,7 +41,7 @@ def gaps(w: Array) -> Array:
     return w[..., None, :] - w[..., :, None]
 
 
-def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> Array:
+def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array | None = None) -> Array:
     """Pairs i != j of numerically equal eigenvalues ``(..., n, n)``.
 
     size ``(...)`` = ||A||_F; residual ``(...)``: max ||A v - w v||/||v|| of a supplied decomposition, which counts where it is
@@ -58,12 +58,12 @@ def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array) -> A
     return close & ~on_diagonal(close)
 
 
-def _resolution(w: Array, size: Array, residual: Array) -> Array:
+def _resolution(w: Array, size: Array, residual: Array | None) -> Array:
     rounding = _EQUAL * roundoff(w) * size
-    return namespace(w).where(2 * residual > rounding, 2 * residual, rounding)
+    return rounding if residual is None else namespace(w).where(2 * residual > rounding, 2 * residual, rounding)
 
 
-def resolved(least: Array, worst: Array, size: Array, residual: Array) -> Array:
+def resolved(least: Array, worst: Array, size: Array, residual: Array | None) -> Array:
     """Members (...) by their least gap and largest kappa: no numerically equal eigenvalues, and a V that is not singular.
 
     Only where squares of gaps, and their inverses, are normal numbers.

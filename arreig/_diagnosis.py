@@ -2,11 +2,10 @@
 
 import io
 from dataclasses import dataclass
-from functools import cached_property
 from math import floor, inf, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._array_api import relative_tolerance, roundoff
+from ._array_api import cached_property, relative_tolerance, roundoff
 from ._backends import backend_for
 from ._degeneracy import ILL, positive
 from ._types import Array

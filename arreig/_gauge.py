@@ -27,7 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import index
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from ._array_api import (
     column_dot,
@@ -40,6 +40,7 @@ from ._array_api import (
     is_complex,
     largest,
     namespace,
+    norm_of,
     nowhere,
     real,
     relative_tolerance,
@@ -59,9 +60,18 @@ def _nonzero(x: Array) -> Array:
     return namespace(x).where(x == 0, 1.0, x)
 
 
-def _none(V: Array) -> Array:
-    """No column flagged."""
-    return nowhere(namespace(V).sum(V, axis=-2))
+class Anchors(NamedTuple):
+    """What the canonical gauge looks at in vectors of any scale."""
+
+    size: Array  # (..., n, n) |V|
+    top: Array  # (..., 1, n) the largest of each vector
+    mask: Array  # (..., n, n) component k, the first within sqrt(u) of the largest
+    v_k: Array  # (..., n)
+
+    @property
+    def rivals(self) -> Array:
+        """Components that may take over from k under rounding."""
+        return (self.size >= (1 - 4 * roundoff(self.size) ** 0.5) * self.top) & ~self.mask
 
 
 Parts: TypeAlias = tuple[Array | None, Array | None, Array | None]
@@ -87,9 +97,13 @@ class Gauge(ABC):
     def scale(self, V: Array, /) -> Array:
         """The number ``(..., n)`` that the gauge sets to 1 for each column."""
 
+    def anchors(self, V: Array, /) -> Anchors | None:
+        """What `fix` and `tie` both look at, to be found once; None where that is nothing."""
+        return None
+
     @abstractmethod
-    def fix(self, V: Array, /) -> Array:
-        """V with every column multiplied as the gauge asks."""
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
+        """V with every column multiplied as the gauge asks; unit: V has columns of norm 1, up to rounding."""
 
     @abstractmethod
     def project_tangent(self, V: Array, U: Array, /) -> Array:
@@ -120,21 +134,23 @@ class Gauge(ABC):
         """The adjoint: the cotangents (..., n) of P."""
         return 0 * column_square(V)
 
-    def undefined(self, V: Array, /) -> Array:
-        """Columns ``(..., n)``, of any scale, that this gauge cannot scale."""
-        return _none(V)
+    def undefined(self, V: Array, /) -> Array | None:
+        """Columns ``(..., n)``, of any scale, that this gauge cannot scale; None if it can scale all."""
+        return None
 
-    def tie(self, V: Array, real_matrix: bool, /) -> Array:
-        """Columns ``(..., n)`` that this gauge may rotate abruptly under rounding."""
-        return _none(V)
+    def tie(self, V: Array, real_matrix: bool, anchors: Anchors, /) -> Array:
+        """Columns ``(..., n)`` of any scale that this gauge may rotate abruptly under rounding."""
+        return nowhere(anchors.v_k)
 
-    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array:
-        """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open.
+    def dependence(
+        self, V: Array, gV: Array, size: Array, noise: Callable[[], Array], joint: Joint = each, /
+    ) -> Array | None:
+        """Columns ``(..., n)`` on whose phase the loss depends although the gauge leaves it open; None if it leaves none open.
 
-        size, noise ``(..., n)``: of the cotangents of each vector, and of what rounding in the loss leaves of s. joint: from the
-        derivatives by the phases ``(..., n)`` to those by the ones that are free, where vectors turn together.
+        size ``(..., n)``, noise ``(..., 1)``: of the cotangents of each vector, and of what rounding in the loss leaves of s.
+        joint: from the derivatives by the phases ``(..., n)`` to those by the ones that are free, where vectors turn together.
         """
-        return _none(V)
+        return None
 
 
 @dataclass(frozen=True)
@@ -144,20 +160,25 @@ class Canonical(Gauge):
     def scale(self, V: Array, /) -> Array:
         return column_norm(V)
 
-    def _anchor(self, V: Array) -> tuple[Array, Array]:
-        """Mask of component k, the first within sqrt(u) of the largest, and v_k."""
+    def anchors(self, V: Array, /) -> Anchors:
         xp = namespace(V)
         size = xp.abs(V)
-        mask = first(size >= (1 - roundoff(V) ** 0.5) * largest(size, -2))
-        return mask, xp.sum(xp.where(mask, V, 0.0), axis=-2)
+        top = largest(size, -2)
+        mask = first(size >= (1 - roundoff(V) ** 0.5) * top)
+        return Anchors(size, top, mask, xp.sum(xp.where(mask, V, 0.0), axis=-2))
 
-    def fix(self, V: Array, /) -> Array:
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
         xp = namespace(V)
-        V = V / _columns(_nonzero(column_norm(V)))
-        mask, v_k = self._anchor(V)
-        size = xp.abs(v_k)
-        V = V * _columns(conj(v_k / _nonzero(size)))
-        return xp.where(mask, _columns(size), V)  # exactly real, where the product leaves a rounding error
+        size, _, mask, v_k = anchors or self.anchors(V)
+        length = xp.abs(v_k)
+        if unit:
+            turn = conj(v_k / length)
+        else:
+            norm = _nonzero(norm_of(size, -2))
+            turn, length = conj(v_k / _nonzero(length)) / norm, length / norm
+        return xp.where(
+            mask, _columns(length), V * _columns(turn)
+        )  # v_k exactly real, where the product leaves an error
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         c = -real(column_dot(V, U)) / _nonzero(column_square(V))
@@ -168,7 +189,7 @@ class Canonical(Gauge):
     def _turn(self, V: Array, U: Array) -> Array:
         """Im c."""
         xp = namespace(V)
-        mask, v_k = self._anchor(V)
+        _, _, mask, v_k = self.anchors(V)
         u_k = xp.sum(xp.where(mask, U, 0.0), axis=-2)
         return -imag(u_k / _nonzero(v_k))  # Im(conj(p) u_k)/|v_k| = Im(u_k/v_k)
 
@@ -176,7 +197,7 @@ class Canonical(Gauge):
         """What Im c takes from gV."""
         if not is_complex(V):
             return None, None
-        mask, v_k = self._anchor(V)
+        _, _, mask, v_k = self.anchors(V)
         return namespace(V).astype(mask, real(V).dtype), 1j * imag(s) / _nonzero(conj(v_k))  # p/|v_k| = 1/conj(v_k)
 
     def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
@@ -184,17 +205,23 @@ class Canonical(Gauge):
 
     def tie_ratio(self, V: Array, real_matrix: bool, /) -> Array:
         """The largest modulus (..., n) of the components that could take over from k, relative to the largest."""
-        xp = namespace(V)
-        mask, v_k = self._anchor(V)
-        size = xp.abs(V)
-        rival = xp.where(mask, 0.0, size)
-        if real_matrix:  # a real vector stays real: components of one sign take over from each other without a jump
-            is_real = largest(xp.abs(imag(V)), -2) == 0
-            rival = xp.where(is_real & (real(V) * _columns(real(v_k)) > 0), 0.0, rival)
-        return largest(rival, -2)[..., 0, :] / _nonzero(largest(size, -2)[..., 0, :])
+        anchors = self.anchors(V)
+        others = ~anchors.mask & ~_alike(V, real_matrix, anchors)
+        rival = largest(namespace(V).where(others, anchors.size, 0.0), -2)
+        return (rival / _nonzero(anchors.top))[..., 0, :]
 
-    def tie(self, V: Array, real_matrix: bool, /) -> Array:
-        return self.tie_ratio(V, real_matrix) >= 1 - 4 * roundoff(V) ** 0.5
+    def tie(self, V: Array, real_matrix: bool, anchors: Anchors, /) -> Array:
+        rivals = anchors.rivals & (anchors.top > 0)
+        return namespace(V).any(rivals & ~_alike(V, real_matrix, anchors), axis=-2)
+
+
+def _alike(V: Array, real_matrix: bool, anchors: Anchors) -> Array:
+    """Components that take over from k without a jump: of a vector that stays real those of one sign."""
+    xp = namespace(V)
+    if not real_matrix:
+        return nowhere(anchors.mask)
+    is_real = largest(xp.abs(imag(V)), -2) == 0
+    return is_real & (real(V) * _columns(real(anchors.v_k)) > 0)
 
 
 @dataclass(frozen=True)
@@ -210,8 +237,8 @@ class BNorm(Canonical):
         assert self.product is not None, "bound before it is asked"
         return namespace(V).sqrt(real(column_dot(V, self.product(V))))
 
-    def fix(self, V: Array, /) -> Array:
-        V = super().fix(V)
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
+        V = super().fix(V, anchors, unit=unit)
         return V / _columns(_nonzero(self.scale(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
@@ -236,8 +263,8 @@ class PhaseFree(Gauge):
     def scale(self, V: Array, /) -> Array:
         return column_norm(V)
 
-    def fix(self, V: Array, /) -> Array:
-        return V / _columns(_nonzero(column_norm(V)))
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
+        return V if unit else V / _columns(_nonzero(column_norm(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         return U - V * _columns(column_dot(V, U) / _nonzero(column_square(V)))
@@ -245,9 +272,9 @@ class PhaseFree(Gauge):
     def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:
         return s / _nonzero(squares), None, None
 
-    def dependence(self, V: Array, gV: Array, size: Array, noise: Array, joint: Joint = each, /) -> Array:
+    def dependence(self, V: Array, gV: Array, size: Array, noise: Callable[[], Array], joint: Joint = each, /) -> Array:
         """Im s_j is the loss's derivative by the phase of v_j: relative to the cotangents, above the loss's noise."""
-        return namespace(V).abs(joint(imag(column_dot(V, gV)))) > relative_tolerance(V) * size + noise
+        return namespace(V).abs(joint(imag(column_dot(V, gV)))) > relative_tolerance(V) * size + noise()
 
 
 class _Linear(Gauge):
@@ -264,7 +291,7 @@ class _Linear(Gauge):
         bound = roundoff(V) ** 0.5 * column_norm(self._z(V)) * column_norm(V)
         return ~(namespace(V).abs(self.scale(V)) > bound)
 
-    def fix(self, V: Array, /) -> Array:
+    def fix(self, V: Array, anchors: Anchors | None = None, /, *, unit: bool = False) -> Array:
         return V / _columns(namespace(V).where(self.undefined(V), 1.0, self.scale(V)))
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:

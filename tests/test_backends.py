@@ -1,10 +1,12 @@
-"""Factorisations, the standard's against LAPACK's, singular ones included."""
+"""Factorisations, the standard's against LAPACK's, singular ones included; NumPy's functions by the shortest way."""
 
 from typing import Any
 
+import array_api_compat.numpy as standard
 import numpy as np
 import pytest
 
+from arreig._array_api import column_norm, matrix_norm, namespace
 from arreig._backends import backend_for
 from arreig.testing import host
 
@@ -51,3 +53,48 @@ def test_dependent_columns_leave_the_others_their_left_vectors(copies: int) -> N
     for j in (0, 3):
         np.testing.assert_allclose(np.sum(W[..., j, None] * V, axis=-2), [np.eye(4)[j]] * copies, atol=1e-15)
     assert (np.abs(W[..., 1:3]).max(axis=-2) > 1e20).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (0, 3, 4)], ids=str)
+@pytest.mark.parametrize("name", ["float32", "float64", "complex128", "bool"])
+def test_numpys_functions_are_the_standards_to_the_bit(shape: tuple[int, ...], name: str) -> None:
+    rng = np.random.default_rng(0)
+    x = np.asarray(rng.standard_normal(shape) > 0 if name == "bool" else rng.standard_normal(shape), dtype=name)
+    x = x if name != "complex128" else x + 1j * rng.standard_normal(shape)
+    ours = namespace(x)
+    assert ours is not standard
+    calls: dict[str, Any] = {
+        **{f: lambda xp, f=f: getattr(xp, f)(x, axis=-2, keepdims=True) for f in ("sum", "any", "all", "argmax")},
+        **{f"{f} of all": lambda xp, f=f: getattr(xp, f)(x) for f in ("sum", "any", "all")},
+        **{f: lambda xp, f=f: getattr(xp, f)(x) for f in ("zeros_like", "ones_like", "asarray")},
+        "arange": lambda xp: xp.arange(5),
+        "arange between": lambda xp: xp.arange(1, 7, 2, dtype=xp.int32),
+        "astype": lambda xp: xp.astype(x, xp.complex64),
+        "copy": lambda xp: xp.asarray(x.mT, copy=True),
+        "squeeze": lambda xp: xp.squeeze(x[..., None, :], axis=-2),
+        "take": lambda xp: xp.take(x, xp.asarray([2, 0]), axis=-1),
+        **{f"roll {s} {a}": lambda xp, s=s, a=a: xp.roll(x, s, axis=a) for s in (1, -1, 5) for a in (-1, -2)},
+    }
+    if name != "complex128" and x.size:
+        calls |= {f: lambda xp, f=f: getattr(xp, f)(x, axis=(-2, -1)) for f in ("max", "min")}
+    for what, call in calls.items():
+        got, expected = call(ours), call(standard)
+        assert got.dtype == expected.dtype, what
+        assert got.strides == expected.strides or not x.size, what
+        np.testing.assert_array_equal(got, expected, err_msg=what)
+    copy = ours.asarray(x, copy=True)
+    assert copy is not x
+    assert not np.shares_memory(copy, x)
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("power", [-0.9, -0.5, 0.0, 0.5, 0.9])
+def test_norms_neither_overflow_nor_vanish(lib: Any, name: str, power: float) -> None:
+    """Also of one matrix with columns of every size, one of them zero."""
+    unit = float(np.finfo(name).max) ** power
+    X = np.array([[3.0, 0.0, 1e-3], [4.0, 0.0, 0.0], [0.0, 0.0, 0.0]]) * unit
+    x = lib.array(X, name)
+    tolerance = {"rtol": 8 * np.finfo(name).eps, "atol": 0}
+    np.testing.assert_allclose(host(column_norm(x)), [5 * unit, 0, 1e-3 * unit], **tolerance)
+    np.testing.assert_allclose(host(matrix_norm(x)), np.hypot(5, 1e-3) * unit, **tolerance)
+    np.testing.assert_allclose(host(matrix_norm(x[:, 1:2])), 0)

@@ -33,6 +33,11 @@ third is refused. The first two compute on the host, and torch's older vmap (``i
 forward (torch has none of the latter for sparse tensors), under ``torch.func`` too; a second one and vmap are refused, so that of
 `torch.func.jacrev` it takes ``chunk_size=1``. What they keep for the backward is outside of the hooks for saved tensors.
 
+Plain tensors on the CPU are decomposed by torch, and the rest of a call and its first derivative are computed by NumPy in the
+same memory, which is several times faster where matrices are small. What torch records or maps, a derivative with
+``create_graph`` above all, is computed by torch: the same numbers up to rounding. NumPy's BLAS has threads of its own, which
+`torch.set_num_threads` does not set.
+
 `torch.compile` breaks its graph at each function and runs it eagerly; with ``fullgraph=True`` it says so. `torch.export` is
 refused. Under autocast half-precision matrices are converted to float32, and neither values nor gradients are computed in half
 precision (a second derivative is torch's own: take it outside autocast); elsewhere half precision is refused. A `GradScaler`

@@ -4,6 +4,7 @@ The rules are made of differentiable operations on w and V, which are outputs of
 of a backward, and the forward mode of either, is torch's own differentiation of the rule, which ends in `Decomposition` again.
 """
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -39,10 +40,12 @@ class Decomposition(Function):
         gW = others[0] if ctx.problem.left else None
         if gw is None and gV is None and gW is None:
             return None, None, None, None
-        A, B, z, w, V, separated = ctx.saved_tensors
-        with full_precision(V):
-            system = ctx.problem.again(A, B, z, w, V, separated)
-            gA, *gB = (_guarded(g, system) for g in ctx.problem.vjp(system, gw, gV, gW))
+        saved, problem = ctx.saved_tensors, ctx.problem
+        if (plain := problem.plain_vjp(saved, gw, gV, gW)) is not None:
+            return plain[0], None, None, None
+        with full_precision(saved[0]):
+            system = problem.again(*saved)
+            gA, *gB = (_guarded(g, system) for g in problem.vjp(system, gw, gV, gW))
             return gA, gB[0] if gB else None, None, None
 
     @staticmethod
@@ -79,6 +82,10 @@ class Decomposition(Function):
             z = z.reshape(len(z), *(1,) * (A.ndim - 1 - z.ndim), *z.shape[1:])
         out = Decomposition.apply(A, B, z, problem)  # type: ignore[no-untyped-call]
         return out, (0,) * len(out)
+
+
+# What torch asks at every call of a Function, and inspect would find out anew.
+Decomposition.forward.__signature__ = signature(Decomposition.forward)  # type: ignore[attr-defined]
 
 
 class _Once(Function):

@@ -4,18 +4,32 @@ A backend decomposes and factorises; it differentiates nothing. `backend_for(A)`
 it needs of that library then.
 """
 
+from typing import Any
+
 from array_api_compat import is_cupy_array, is_dask_array, is_jax_array, is_numpy_array, is_torch_array
 
 from .._errors import InputTypeError
 from .._types import Array
-from . import autograd, lapack, standard
+from . import autograd, lapack, numpy_api, standard  # noqa: F401 - numpy_api serves NumPy's arrays from here on
 from .protocol import Backend, Factor
 
 __all__ = ["Backend", "Factor", "backend_for"]
 
 
+# By type and dtype, as the namespaces in `_array_api`.
+_known: dict[tuple[type, Any], Backend] = {}
+
+
 def backend_for(A: Array) -> Backend:
     """The backend of A's library; a dask array, which has no numbers yet, is sent to its adapter."""
+    key = type(A), getattr(A, "dtype", None)
+    try:
+        return _known[key]
+    except KeyError:
+        return _known.setdefault(key, _backend(A))
+
+
+def _backend(A: Array) -> Backend:
     if is_numpy_array(A):
         return lapack.BACKEND
     if is_torch_array(A):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from scipy.linalg import LinAlgError, eigh, get_lapack_funcs
 
-from .._array_api import fused, namespace
 from .._errors import InputTypeError
 from .._types import Array
 from .lu import factorise
@@ -21,6 +20,8 @@ _AT_ONCE, _AT_ONCE_SPREAD = 2**17, 2**16
 
 class LapackBackend(StandardBackend):
     """NumPy."""
+
+    normalised = True
 
     def admit(self, name: str, X: Array, /) -> Array:
         """X in the machine's byte order and of class ndarray; classes that say more than their numbers are refused."""
@@ -102,15 +103,4 @@ def _pair(alpha: Array, beta: Array, V: Array) -> None:
     V[:, first + 1] = V[:, first].conj()
 
 
-def _squares(X: Array, axis: int | tuple[int, ...]) -> Array | None:
-    """Sums over axes of |x|^2."""
-    form = "...ij,...ij->..." + ("j" if axis == -2 else "")
-    parts = (X.real, X.imag) if np.iscomplexobj(X) else (X,)
-    with np.errstate(over="ignore", invalid="ignore"):
-        out: Array = sum(np.einsum(form, x, x) for x in parts)
-    info = np.finfo(out.dtype)
-    return out if ((out > info.tiny / info.eps**2) & (out < info.max)).all() else None
-
-
-fused[namespace(np.empty(0))] = _squares
 BACKEND = LapackBackend()

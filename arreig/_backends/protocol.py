@@ -36,8 +36,19 @@ class DefinitePairs(NamedTuple):
     least: Array  # (...) not positive where B is not positive definite: its smallest eigenvalue relative to the largest
 
 
+class Shared(NamedTuple):
+    """Arrays of another library as NumPy's."""
+
+    arrays: tuple[Any, ...]  # None for None
+    backend: "Backend"  # for NumPy's arrays, with the eigensolvers of that library
+    back: Callable[[Any], Array]  # a NumPy array as one of that library, in the same memory
+
+
 class Backend(Protocol):
     """What the public functions ask of a library."""
+
+    normalised: bool
+    """Whether the vectors of `eig` have norm 1 up to rounding."""
 
     def admit(self, name: str, X: Array, /) -> Array:
         """X, the argument of that name, as the plain array that the library's linear algebra works on."""
@@ -53,6 +64,9 @@ class Backend(Protocol):
 
     def constant(self, X: Array, /) -> Array:
         """X, which the library then does not differentiate."""
+
+    def shared(self, *arrays: Array | None) -> "Shared | None":
+        """The same memory as NumPy's arrays, if the library neither records nor maps what happens to it, now or later."""
 
     def number(self, X: Array, /) -> complex:
         """The value of a zero-dimensional X."""

@@ -10,7 +10,7 @@ import numpy as np
 from .._array_api import adjoint, device, largest, namespace, promote_complex, roundoff
 from .._errors import HostTransferWarning, warn
 from .._types import Array, EigPair
-from .protocol import DefinitePairs, Factor, PencilPairs
+from .protocol import DefinitePairs, Factor, PencilPairs, Shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,8 @@ def warn_of_host(library: str) -> None:
 class StandardBackend:
     """eig, eigh and solve of `xp.linalg`."""
 
+    normalised = False  # the standard does not promise it
+
     def admit(self, name: str, X: Array, /) -> Array:
         return X
 
@@ -82,6 +84,9 @@ class StandardBackend:
 
     def constant(self, X: Array, /) -> Array:
         return X
+
+    def shared(self, *arrays: Array | None) -> Shared | None:
+        return None
 
     def number(self, X: Array, /) -> complex:
         return complex(X)

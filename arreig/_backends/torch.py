@@ -10,8 +10,9 @@ from torch.autograd import forward_ad
 
 from .._array_api import adjoint, diagonal_matrix, real
 from .._errors import ArreigError, InputTypeError
-from .._types import Array
-from .protocol import Factor
+from .._types import Array, EigPair
+from .lapack import LapackBackend
+from .protocol import Factor, Shared
 from .standard import StandardBackend, as_tuple, warn_of_transfer
 
 
@@ -49,6 +50,8 @@ class LUFactor:
 class TorchBackend(StandardBackend):
     """torch, on any of its devices."""
 
+    normalised = True
+
     def admit(self, name: str, X: Array, /) -> Array:
         """X, if its layout is strided."""
         if X.layout != torch.strided:
@@ -77,6 +80,14 @@ class TorchBackend(StandardBackend):
     def constant(self, X: Array, /) -> Array:
         with torch.no_grad(), forward_ad._set_fwd_grad_enabled(False):
             return X.clone()  # detach() is not known to torch's older vmap
+
+    def shared(self, *arrays: Array | None) -> Shared | None:
+        recorded = torch.is_grad_enabled() or forward_ad._current_level >= 0
+        if recorded or _functorch.peek_interpreter_stack() is not None or torch._C._len_torch_dispatch_stack():
+            return None
+        if torch.compiler.is_compiling() or not all(x is None or _plain(x) for x in arrays):
+            return None
+        return Shared(tuple(None if x is None else self.to_host(x) for x in arrays), ON_MEMORY, torch.from_numpy)
 
     def number(self, X: Array, /) -> complex:
         return complex(X.detach())  # torch warns where a tracked tensor becomes a number
@@ -109,6 +120,19 @@ class TorchBackend(StandardBackend):
             return tuple(arrays[0].new_empty(shape, dtype=dtype) for shape, dtype in results)
         out: tuple[Array, ...] = _OnHost.apply(function, *arrays)  # type: ignore[no-untyped-call]
         return out
+
+
+class SharedBackend(LapackBackend):
+    """NumPy arrays whose memory is that of tensors, decomposed as torch does it, eigenvalues in its order."""
+
+    def eig(self, A: Array, /) -> EigPair:
+        return EigPair(*(x.numpy() for x in torch.linalg.eig(torch.from_numpy(A))))
+
+    def eigh(self, A: Array, /) -> EigPair:
+        return EigPair(*(x.numpy() for x in torch.linalg.eigh(torch.from_numpy(A))))
+
+    def eigvalsh(self, A: Array, /) -> Array:
+        return torch.linalg.eigvalsh(torch.from_numpy(A)).numpy()
 
 
 class _OnHost(torch.autograd.Function):
@@ -150,4 +174,11 @@ def _layers(X: Array) -> list[Array]:
     return layers
 
 
+def _plain(x: Array) -> bool:
+    """Whether x is nothing but numbers in the host's memory."""
+    dense = type(x) in (torch.Tensor, torch.nn.Parameter) and x.is_cpu and x.layout == torch.strided
+    return dense and not _functorch.is_legacy_batchedtensor(x)
+
+
+ON_MEMORY = SharedBackend()
 BACKEND = TorchBackend()

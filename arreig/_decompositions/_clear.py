@@ -58,8 +58,12 @@ def _clear(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
     degeneracy, gauge = system.options.degeneracy, system.options.gauge
     if gauge.open:
         lengths = basis.lengths * column_norm(gV)
-        noise = loss_noise(lengths, gw, size, n)[..., None]
-        if wanted(gauge.dependence(system.V, gV, basis.together(lengths), noise, basis.joint), check=True):
+        reach = basis.together(lengths)
+
+        def noise() -> Array:
+            return loss_noise(lengths, gw, size, n)[..., None]
+
+        if wanted(gauge.dependence(system.V, gV, reach, noise, basis.joint), check=True):
             return None
     if n < _ESTIMATED:
         Z, kappa, basis = None, system.kappa, system.inverted

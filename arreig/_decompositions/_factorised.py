@@ -1,9 +1,8 @@
 """Eigenvectors of a general matrix or pencil, factorised, and what is made of the factors: left vectors, condition numbers."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
-from .._array_api import adjoint, conj, largest, namespace, promote_complex, real, roundoff
+from .._array_api import adjoint, cached_property, conj, largest, namespace, promote_complex, real, roundoff
 from .._backends import Factor, backend_for
 from .._degeneracy import numerically_singular
 from .._rules._basis import Basis, ComplexBasis

@@ -34,15 +34,28 @@ def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) ->
     With check the first error that is set is raised, after the warnings before it. Without, or under a tracer, nothing is
     read: members of the batch that an error names become NaN.
     """
+    flags = open_ones(flags)
+    if not flags:
+        return results
     xp = namespace(*results)
     if not (check and readable(flags)):
         bad = failed(flags)
-        return tuple(_poisoned(x, members(bad, x)) for x in results)
+        return results if bad is None else tuple(_poisoned(x, members(bad, x)) for x in results)
     if bool(xp.any(xp.stack([xp.any(flag.where) for flag in flags]))):
         for flag in flags:
             if bool(xp.any(flag.where)):
                 _signal(flag)
     return results
+
+
+def open_ones(flags: Sequence[Flag]) -> list[Flag]:
+    """Flags that may be set: without those that the host sees not to be."""
+    return [flag for flag in flags if not unset(flag.where)]
+
+
+def unset(where: Array) -> bool:
+    """Whether no entry is True, as far as that is seen without a synchronisation."""
+    return backend_for(where).seen_empty(where)
 
 
 def _poisoned(x: Array, bad: Array) -> Array:
@@ -66,8 +79,8 @@ def raised(flags: Sequence[Flag]) -> bool:
     return any(bool(namespace(flag.where).any(flag.where)) for flag in flags)
 
 
-def failed(flags: Sequence[Flag]) -> Array:
-    """Members of the batch ``(...)`` for which an error is flagged."""
+def failed(flags: Sequence[Flag]) -> Array | None:
+    """Members of the batch ``(...)`` for which an error is flagged; None without a flag of an error."""
     bad = []
     for flag in flags:
         where = flag.where
@@ -75,7 +88,7 @@ def failed(flags: Sequence[Flag]) -> Array:
             where = namespace(where).any(where, axis=-1)
         if not flag.warning:
             bad.append(where)
-    return reduce(or_, bad)
+    return reduce(or_, bad) if bad else None
 
 
 def _signal(flag: Flag) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self, TypeAlias
 
 from .._array_api import (
     adjoint,
+    cached_property,
     device,
     is_complex,
     largest,
@@ -29,7 +29,7 @@ from ._flags import Flag
 from ._general import GeneralEigensystem
 from ._hermitian import HermitianEigensystem
 from ._independent import MOVED, independent
-from ._system import Options, resolve
+from ._options import Options, resolve
 
 ScalarFunction: TypeAlias = Callable[[Array], Array]
 
@@ -225,7 +225,7 @@ def _decomposed(A: Array, check: object) -> tuple[GeneralEigensystem, list[Flag]
     w, V, singular, kappa, moved = _independent(A, options, backend)
     flags.append(_reports.defective_function(singular, w, kappa))
     # an imaginary part -0 would be the other side of a cut along the real axis
-    system, flags = GeneralEigensystem(A, w + namespace(w).zeros_like(w), V, options).admitted(flags, vectors=False)
+    system, flags = GeneralEigensystem(A, w + namespace(w).zeros_like(w), V, options).admitted(flags, [])
     return system, flags, MOVED * roundoff(A) * (moved * matrix_norm(A))[..., None] * kappa
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import prod
 from typing import Any, Self
 
 from .._array_api import (
     adjoint,
+    cached_property,
     column_norm,
     is_complex,
     matrix_norm,
@@ -31,8 +31,9 @@ from ._clear import clear_vjp
 from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
+from ._options import Options, resolve
 from ._order import columns, descending
-from ._system import Options, Result, bare, carried, in_gauge, resolve, same_matrix
+from ._system import Result, bare, carried, in_gauge, real_pencil, same_matrix
 
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
@@ -56,10 +57,12 @@ class GeneralEigensystem(FactorisedEigensystem):
         check: object = None,
         refine: object = None,
         vectors: bool = True,
+        solver: Backend | None = None,
     ) -> tuple[Self, list[Flag]]:
         """Decompose A, or take what the caller has; with the flags that this raised, not read yet.
 
-        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters.
+        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters. solver: who decomposes, if
+        not A's library.
         """
         A, backend = _inputs.matrix(A)
         _inputs.untracked("A", A)
@@ -68,10 +71,10 @@ class GeneralEigensystem(FactorisedEigensystem):
             A, gauge, degeneracy, sort, check, refine, complex_vectors=True, own=None if own is None else own.options
         )
         flags: list[Flag] = []
-        A = _reports.tame("A", A, 2, flags)
+        A = _inputs.own(_reports.tame("A", A, 2, flags))
         if B is not None:
             _inputs.untracked("B", B := _inputs.second(B, A))
-            B = _reports.tame("B", B, 2, flags)
+            B = _inputs.own(_reports.tame("B", B, 2, flags))
         if own is not None:
             pencil = same_matrix(A, B, own)
             return own, [*flags, *own.mismatch(A, pencil, vectors)]
@@ -83,12 +86,15 @@ class GeneralEigensystem(FactorisedEigensystem):
             if pencil is not None:
                 pencil, w = _pencil.with_values(pencil, w)
             system = cls(A, w, V, options, supplied=True, pencil=pencil)
-            return system.admitted([*flags, *system.mismatch(A, pencil, vectors)], vectors)
-        pencil, w, V, separated, plain = cls._decomposed(A, pencil, options, backend, flags)
+            mismatch = system.mismatch(A, pencil, vectors)
+            return system.admitted([*flags, *mismatch], system.ties() if vectors else [])
+        pencil, w, V, separated, plain = cls._decomposed(A, pencil, options, solver or backend, flags)
+        ties: list[Flag] = []
         if vectors:
-            flags.append(_reports.undefined_gauge(V, options.gauge))
-            V = in_gauge(V, options.gauge, separated, plain)
-        return cls(A, w, V, options, separated=separated, pencil=pencil).admitted(flags, vectors)
+            flags += _reports.undefined_gauge(V, options.gauge)
+            unit = pencil is None and (solver or backend).normalised
+            V, ties = in_gauge(V, options.gauge, real_pencil(A, pencil), separated, plain, unit=unit)
+        return cls(A, w, V, options, separated=separated, pencil=pencil).admitted(flags, ties)
 
     @classmethod
     def _decomposed(
@@ -96,7 +102,6 @@ class GeneralEigensystem(FactorisedEigensystem):
     ) -> tuple[Pencil | None, Array, Array, Array | None, Array | None]:
         """The pencil, w and V in order, V of norm 1, and what was separated, with V as it was before."""
         degeneracy = options.degeneracy
-        real_matrix = not (is_complex(A) or (pencil is not None and is_complex(pencil.B)))
         pairs = plain = None
         if isinstance(degeneracy, Split):
             C = A
@@ -115,7 +120,9 @@ class GeneralEigensystem(FactorisedEigensystem):
         if options.sort is None:
             return pencil, w, V, pairs, plain
         xp = namespace(w)
-        order = descending(w if pencil is None else xp.where(pencil.infinite, xp.inf, w), options.sort, real_matrix)
+        order = descending(
+            w if pencil is None else xp.where(pencil.infinite, xp.inf, w), options.sort, real_pencil(A, pencil)
+        )
         if pairs is not None:
             pairs, plain = columns(columns(pairs, order).mT, order), columns(plain, order)  # pairs are symmetric
         if pencil is not None:

@@ -25,7 +25,8 @@ from .._split import Split, rebased, separated
 from .._types import Array
 from . import _inputs, _pencil, _reports
 from ._flags import Flag, Index
-from ._system import Eigensystem, Options, Result, bare, carried, in_gauge, resolve, same_matrix
+from ._options import Options, resolve
+from ._system import Eigensystem, Result, bare, carried, in_gauge, same_matrix
 
 
 def admit(A: Array, B: Array | None) -> tuple[Array, Array | None, Backend, list[Flag]]:
@@ -73,10 +74,12 @@ class HermitianEigensystem(Eigensystem):
         degeneracy: object = None,
         check: object = None,
         vectors: bool = True,
+        solver: Backend | None = None,
     ) -> tuple[Self, list[Flag]]:
         """Decompose A, or take what the caller has; with the flags that this raised, not read yet.
 
-        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters.
+        vectors: whether the eigenvectors are returned or differentiated, so that their gauge matters. solver: who decomposes, if
+        not A's library.
         """
         A, B, backend, flags = admit(A, B)
         own = carried(eigensystem) if isinstance(eigensystem, HermitianResult) else None
@@ -101,14 +104,17 @@ class HermitianEigensystem(Eigensystem):
                 pencil, w = _pencil.with_values(pencil, w)
             system = cls(A, w, V, options, supplied=True, pencil=pencil)
             mismatch = system.mismatch(A, pencil, vectors)
-            return system.admitted([*flags, *mismatch, _not_orthogonal(V, pencil)], vectors)
-        w, V, pairs, before = cls._decomposed(A, pencil, options, backend, flags)
+            flags += [*mismatch, _not_orthogonal(V, pencil)]
+            return system.admitted(flags, system.ties() if vectors else [])
+        w, V, pairs, before = cls._decomposed(A, pencil, options, solver or backend, flags)
         system = cls(A, w, V, options, separated=pairs, pencil=pencil)
+        ties: list[Flag] = []
         if vectors:
             gauge = system.gauge_of(pencil)
-            flags.append(_reports.undefined_gauge(V, gauge))
-            system = replace(system, V=in_gauge(V, gauge, pairs, before))
-        return system.admitted(flags, vectors)
+            flags += _reports.undefined_gauge(V, gauge)
+            V, ties = in_gauge(V, gauge, system.real_matrix, pairs, before, unit=False)
+            system = replace(system, V=V)
+        return system.admitted(flags, ties)
 
     @classmethod
     def _decomposed(

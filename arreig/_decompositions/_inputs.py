@@ -20,6 +20,9 @@ DEGENERACIES: dict[str, Degeneracy] = {
     "split": Split(),
     "perturb": Perturb(),
 }
+# By type and dtype, as the namespaces in `_array_api`.
+_admitted: set[tuple[type, Any]] = set()
+_like: dict[tuple[type, Any, bool], Any] = {}
 _DTYPES = "float32, float64, complex64, complex128"
 
 
@@ -50,22 +53,37 @@ def untracked(name: str, X: Array) -> None:
         )
 
 
+def own(X: Array) -> Array:
+    """A copy of what may be the caller's."""
+    return namespace(X).asarray(X, copy=True)
+
+
 def like(name: str, X: Array, shape: tuple[int, ...], A: Array, *, complex_allowed: bool) -> Array:
     """X as an array of the given shape in A's library, device and precision, complex if that is allowed."""
     xp = _same_library(name, X, A)
-    if device(X) != device(A) and None not in (device(X), device(A)):  # a tracer of jax.jit has none
-        raise InputError(f"{name} must be on A's device: expected {device(A)}, got {device(X)}")
+    here, there = device(X), device(A)
+    if here != there and None not in (here, there):  # a tracer of jax.jit has none
+        raise InputError(f"{name} must be on A's device: expected {there}, got {here}")
     X = _dtype(name, backend_for(X).admit(name, X))
-    if tuple(X.shape) != tuple(shape):
+    if tuple(X.shape) != shape:
         raise InputError(f"{name} must have shape {tuple(shape)}, got {tuple(X.shape)}")
     if is_complex(X) and not complex_allowed:
         raise InputTypeError(
             f"{name} must be real, because A and what it belongs to are real; got {X.dtype}. Pass its real part, or A in a "
             f"complex dtype"
         )
-    real_dtype = xp.float32 if A.dtype in (xp.float32, xp.complex64) else xp.float64
-    complex_dtype = xp.complex64 if real_dtype == xp.float32 else xp.complex128
-    return xp.astype(X, complex_dtype if complex_allowed else real_dtype, copy=False)
+    return xp.astype(X, _dtype_like(A, complex_allowed), copy=False)
+
+
+def _dtype_like(A: Array, complex_allowed: bool) -> Any:
+    """The real, or the complex, dtype of A's precision."""
+    key = type(A), A.dtype, complex_allowed
+    if key not in _like:
+        xp = namespace(A)
+        single = A.dtype in (xp.float32, xp.complex64)
+        real_dtype, complex_dtype = (xp.float32, xp.complex64) if single else (xp.float64, xp.complex128)
+        _like[key] = complex_dtype if complex_allowed else real_dtype
+    return _like[key]
 
 
 def second(B: Array, A: Array) -> Array:
@@ -103,13 +121,12 @@ def gauge(option: object, A: Array, *, complex_vectors: bool, metric: bool = Fal
             "gauge='B-norm' sets v^H B v to 1, which needs the positive definite B of eigh or eigsh; use 'canonical', "
             "'phase-free', arreig.Component(m) or arreig.Functional(z)"
         )
-    n = A.shape[-1]
-    if isinstance(chosen, _gauge.Component) and n and not -n <= chosen.m < n:
+    if isinstance(chosen, _gauge.Component) and (n := A.shape[-1]) and not -n <= chosen.m < n:
         raise InputError(f"Component({chosen.m}) names no component of vectors of length {n}")
     if isinstance(chosen, _gauge.Functional):
         shape, target = tuple(chosen.z.shape), tuple(A.shape[:-1])
         if not _broadcasts(shape, target):
-            raise InputError(f"Functional(z): z must have shape ({n},) or broadcast to {target}, got {shape}")
+            raise InputError(f"Functional(z): z must have shape ({target[-1]},) or broadcast to {target}, got {shape}")
         like("Functional's z", chosen.z, shape, A, complex_allowed=complex_vectors)
     return chosen
 
@@ -178,8 +195,12 @@ def _same_library(name: str, X: Array, A: Array) -> Any:
 
 
 def _dtype(name: str, X: Array) -> Array:
+    key = type(X), X.dtype
+    if key in _admitted:
+        return X
     xp = namespace(X)
     if X.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
+        _admitted.add(key)
         return X
     if _is_integer(xp, X.dtype):
         return xp.astype(X, xp.float64)

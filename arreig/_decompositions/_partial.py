@@ -2,10 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from .._array_api import adjoint, column_dot, column_norm, imag, is_complex, largest, namespace, real, roundoff
+from .._array_api import (
+    adjoint,
+    cached_property,
+    column_dot,
+    column_norm,
+    imag,
+    is_complex,
+    largest,
+    namespace,
+    real,
+    roundoff,
+)
 from .._backends.deflated import Deflated, Method
 from .._backends.pencil import Host, Pencil, ShiftSolver
 from .._backends.sources import Source, Stored, hermitian_part, source
@@ -154,7 +164,7 @@ class PartialEigensystem:
         self._read(
             self._defective,
             _reports.degenerate(cotangents.degenerate, kept.w, self._advice if vectors else _reports.EIGENVALUES_SPLIT),
-            _reports.gauge_dependent(dependent),
+            *_reports.gauge_dependent(dependent),
         )
         scale = column_norm(gh) + (self.pencil.size + self.pencil.mass_size * xp.abs(kept.w)) * column_norm(Z)
         beside = self._ends() if self.interval and self.square is not None and not vectors else active

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 from .._array_api import is_complex
+from .._backends import Backend, backend_for
 from .._gauge import Functional
 from .._split import Split
 from .._types import Array
@@ -58,7 +59,16 @@ class Problem:
 
     def decompose(self, A: Array, B: Array | None, z: Array | None) -> tuple[Array, ...]:
         """w, V, for left W, and, if eigenvalues are separated, which pairs."""
-        options = self._options(z) | {"vectors": self.vectors}
+        shared = backend_for(A).shared(A) if B is None and z is None else None
+        if shared is None:
+            return self._decomposed(A, B, z)
+        out = self._decomposed(shared.arrays[0], None, None, shared.backend)
+        return tuple(map(shared.back, out))
+
+    def _decomposed(
+        self, A: Array, B: Array | None, z: Array | None, solver: Backend | None = None
+    ) -> tuple[Array, ...]:
+        options = self._options(z) | {"vectors": self.vectors, "solver": solver}
         system: System
         if self.system is HermitianEigensystem:
             system, flags = HermitianEigensystem.of(A, B, **options)
@@ -73,6 +83,17 @@ class Problem:
     def again(self, A: Array, B: Array | None, z: Array | None, w: Array, V: Array, separated: Array | None) -> System:
         """The eigensystem of an earlier call of `decompose`."""
         return self.system.again(A, w, V, separated, B=B, **self._options(z))
+
+    def plain_vjp(
+        self, saved: tuple[Array | None, ...], gw: Array | None, gV: Array | None, gW: Array | None
+    ) -> tuple[Array, ...] | None:
+        """As `vjp` of the eigensystem `again`, where nothing can differentiate it and NumPy may compute it in the same memory."""
+        A, B, z = saved[:3]
+        shared = backend_for(A).shared(*saved, gw, gV, gW) if B is None and z is None else None
+        if shared is None:
+            return None
+        *arrays, gw, gV, gW = shared.arrays
+        return tuple(map(shared.back, self.vjp(self.again(*arrays), gw, gV, gW)))
 
     def vjp(self, system: System, gw: Array | None, gV: Array | None, gW: Array | None) -> tuple[Array, ...]:
         """gA and, with B, gB."""

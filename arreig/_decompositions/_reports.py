@@ -4,10 +4,10 @@ from .. import _errors
 from .._array_api import column_norm, namespace, roundoff
 from .._backends import backend_for
 from .._degeneracy import numerically_singular
-from .._gauge import Gauge
+from .._gauge import Anchors, Gauge
 from .._rules._checks import CotangentFlags
 from .._types import Array
-from ._flags import Flag, Index
+from ._flags import Flag, Index, unset
 
 
 def member(batch: Index) -> str:
@@ -22,12 +22,14 @@ def number(x: Array) -> str:
 
 
 def tame(name: str, X: Array, core: int, flags: list[Flag]) -> Array:
-    """X with 0 for NaN and infinity, and a flag that names the first.
+    """X with 0 for NaN and infinity, and a flag that names the first; X itself if it is seen to have none.
 
     Nothing later meets them: LAPACK raises for a whole batch or hangs, and NumPy warns at every step.
     """
     xp = namespace(X)
     finite = xp.isfinite(X)
+    if unset(~finite):
+        return X
 
     def report(index: Index) -> Exception:
         batch, entry = index[: len(index) - core], index[len(index) - core :]
@@ -37,8 +39,11 @@ def tame(name: str, X: Array, core: int, flags: list[Flag]) -> Array:
     return xp.where(finite, X, 0.0)
 
 
-def undefined_gauge(V: Array, gauge: Gauge) -> Flag:
-    """The gauge's condition cannot be met by V, of any scale."""
+def undefined_gauge(V: Array, gauge: Gauge) -> list[Flag]:
+    """The gauge's condition cannot be met by V, of any scale; nothing for a gauge that can always be met."""
+    undefined = gauge.undefined(V)
+    if undefined is None:
+        return []
 
     def report(index: Index) -> Exception:
         *batch, j = index
@@ -50,11 +55,16 @@ def undefined_gauge(V: Array, gauge: Gauge) -> Flag:
             f"or gauge='canonical'"
         )
 
-    return Flag(gauge.undefined(V), 1, report)
+    return [Flag(undefined, 1, report)]
 
 
-def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool) -> Flag:
-    """The canonical gauge has to choose between components of one modulus."""
+def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool, anchors: Anchors | None) -> list[Flag]:
+    """The canonical gauge has to choose between components of one modulus; nothing where it is seen not to.
+
+    anchors: those of V, which may be of any scale.
+    """
+    if anchors is None or unset(anchors.rivals):
+        return []
 
     def report(index: Index) -> Exception:
         *batch, j = index
@@ -65,7 +75,7 @@ def gauge_tie(V: Array, gauge: Gauge, real_matrix: bool) -> Flag:
             f"depend on the phase"
         )
 
-    return Flag(gauge.tie(V, real_matrix), 1, report, warning=True)
+    return [Flag(gauge.tie(V, real_matrix, anchors), 1, report, warning=True)]
 
 
 def not_an_eigensystem(
@@ -293,8 +303,10 @@ def second_derivative(where: Array, w: Array) -> Flag:
     return degenerate(where, w, _SECOND)
 
 
-def gauge_dependent(where: Array) -> Flag:
+def gauge_dependent(where: Array | None) -> list[Flag]:
     """A loss on a phase that the gauge leaves open."""
+    if where is None:
+        return []
 
     def report(index: Index) -> Exception:
         *batch, j = index
@@ -304,14 +316,14 @@ def gauge_dependent(where: Array) -> Flag:
             f"or fix the phase with gauge='canonical', Component(m) or Functional(z)"
         )
 
-    return Flag(where, 1, report)
+    return [Flag(where, 1, report)]
 
 
 def refused(flags: CotangentFlags, w: Array, advice: str) -> list[Flag]:
     """What the rule says of the cotangents of eigenvectors."""
+    pairs = ((flags.degenerate, advice), (flags.ill_defined, _ILL_DEFINED))
     return [
-        degenerate(flags.degenerate, w, advice),
-        degenerate(flags.ill_defined, w, _ILL_DEFINED),
-        gauge_dependent(flags.gauge_dependent),
+        *(degenerate(where, w, why) for where, why in pairs if where is not None),
+        *gauge_dependent(flags.gauge_dependent),
         lost_precision(flags.lost),
     ]

@@ -253,16 +253,16 @@ def selected(
         if order is not None:
             by = descending(w, order, pencil.real)
             w, V = w[by], V[:, by]
-        settle((V,), [_reports.undefined_gauge(V, chosen)], check=True)
+        settle((V,), _reports.undefined_gauge(V, chosen), check=True)
         V = chosen.fix(V)
     else:
         xp, scale = namespace(V), chosen.scale(V)
         V = V / xp.where(xp.abs(scale - 1) <= _tolerance(a), scale, 1.0)  # to double precision, where it was single
-        settle((V,), [_reports.undefined_gauge(V, chosen), _reports.off_scale(V, chosen)], check=True)
+        settle((V,), [*_reports.undefined_gauge(V, chosen), _reports.off_scale(V, chosen)], check=True)
     if solving in ("auto", "direct") and pencil.explicit:
         solver = None  # one near each eigenvalue takes its place, and its memory
     if checking:
-        settle((V,), [_reports.gauge_tie(V, chosen, pencil.real)], check=True)
+        settle((V,), _reports.gauge_tie(V, chosen, pencil.real, chosen.anchors(V)), check=True)
     interval = which in ("LA", "SA", "SM") if request.sigma is None else which == "LM"
     return PartialEigensystem(
         a,

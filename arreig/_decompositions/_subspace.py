@@ -104,7 +104,7 @@ class SpectralSubspace:
         check = _inputs.switch("check", check)
         m = _count(select, sort, A.shape[-1])
         flags: list[Flag] = []
-        A = _reports.tame("A", A, 2, flags)
+        A = _inputs.own(_reports.tame("A", A, 2, flags))
         square, batch, real_dtype = tuple(A.shape), tuple(A.shape[:-2]), real(A).dtype
         complex_dtype = promote_complex(A).dtype
         w, T, U = backend.on_host(schur.schur, [(square[:-1], complex_dtype), (square, A.dtype), (square, A.dtype)], A)

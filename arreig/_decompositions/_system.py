@@ -3,11 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
-from .._array_api import column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
-from .._degeneracy import Degeneracy, Smooth, numerically_equal, transitive_closure
+from .._array_api import cached_property, column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
+from .._degeneracy import Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
@@ -15,18 +14,8 @@ from .._rules._pencil import Pencil, growth
 from .._split import Split
 from .._types import Array
 from . import _inputs, _pencil, _reports
-from ._flags import Flag, failed, readable, settle
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a decomposition, resolved."""
-
-    gauge: Gauge
-    degeneracy: Degeneracy
-    sort: str | None
-    check: bool
-    refine: Literal["auto"] | int = 0
+from ._flags import Flag, failed, open_ones, readable, settle
+from ._options import Options, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +73,7 @@ class Eigensystem(ABC):
     @property
     def real_matrix(self) -> bool:
         """Whether A, and B, have a real dtype."""
-        return not (is_complex(self.A) or (self.pencil is not None and is_complex(self.pencil.B)))
+        return real_pencil(self.A, self.pencil)
 
     @cached_property
     def size(self) -> Array:
@@ -114,16 +103,16 @@ class Eigensystem(ABC):
         degeneracy = self.options.degeneracy
         return degeneracy if isinstance(degeneracy, Perturb) and not self.supplied else None
 
-    def _equal(self, residual: Array) -> Array:
+    def _equal(self, residual: Array | None) -> Array:
         equal = numerically_equal(self.w, self.sensitivity, self.size, residual)
         if self.pencil is None:
             return equal
         return equal & ~self.pencil.infinite[..., None, :] & ~self.pencil.infinite[..., :, None]
 
     @cached_property
-    def own_residual(self) -> Array:
-        """The largest residual (...) of a supplied decomposition; 0 of one that was made here."""
-        return largest(self.residual(self.A, self.pencil), -1)[..., 0] if self.supplied else 0 * self.size
+    def own_residual(self) -> Array | None:
+        """The largest residual (...) of a supplied decomposition; None for one that was made here."""
+        return largest(self.residual(self.A, self.pencil), -1)[..., 0] if self.supplied else None
 
     @cached_property
     def pairs(self) -> Array:
@@ -133,7 +122,7 @@ class Eigensystem(ABC):
         """
         degeneracy = self.options.degeneracy
         near = not isinstance(degeneracy, Smooth)
-        return degeneracy.clusters(self._equal(self.own_residual if near else 0 * self.size))
+        return degeneracy.clusters(self._equal(self.own_residual if near else None))
 
     @cached_property
     def split(self) -> Array | None:
@@ -196,7 +185,7 @@ class Eigensystem(ABC):
         flags = [_reports.not_an_eigensystem(residual, self.eigenvalues, self.V, size, departure, equation)]
         if vectors:
             gauge = self.gauge_of(pencil)
-            flags += [_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
+            flags += [*_reports.undefined_gauge(self.V, gauge), _reports.off_scale(self.V, gauge)]
         return flags
 
     def gauge_of(self, pencil: Pencil | None) -> Gauge:
@@ -215,13 +204,17 @@ class Eigensystem(ABC):
         gB = (gB if is_complex(self.pencil.B) else real(gB)) / self.pencil.unit[..., None, None]
         return self.settle((gA, gB), flags)
 
-    def admitted(self, flags: list[Flag], vectors: bool) -> tuple[Self, list[Flag]]:
+    def admitted(self, flags: list[Flag], ties: list[Flag]) -> tuple[Self, list[Flag]]:
         """The system with the flags it came with; where they will not be read, its derivatives inherit them."""
-        if not (self.options.check and readable(flags)):
-            self = replace(self, failed=failed(flags))
-        if vectors:
-            flags = [*flags, _reports.gauge_tie(self.V, self.options.gauge, self.real_matrix)]
-        return self, flags
+        flags = open_ones(flags)
+        if not (self.options.check and readable(flags)) and (bad := failed(flags)) is not None:
+            self = replace(self, failed=bad)
+        return self, [*flags, *ties]
+
+    def ties(self) -> list[Flag]:
+        """What the gauge makes of supplied vectors."""
+        gauge = self.options.gauge
+        return _reports.gauge_tie(self.V, gauge, self.real_matrix, gauge.anchors(self.V))
 
     def settle(self, results: tuple[Array, ...], flags: Sequence[Flag]) -> tuple[Array, ...]:
         """Read the flags, once."""
@@ -230,17 +223,26 @@ class Eigensystem(ABC):
         return settle(results, flags, check=self.options.check)
 
 
-def in_gauge(V: Array, gauge: Gauge, separated: Array | None, plain: Array | None) -> Array:
-    """V in the gauge; members of the batch in which nothing was separated as without that option, to the bit.
+def real_pencil(A: Array, pencil: Pencil | None) -> bool:
+    """Whether A, and B, have a real dtype."""
+    return not (is_complex(A) or (pencil is not None and is_complex(pencil.B)))
 
-    plain: V before. The same numbers lie in memory in another order there, and sums round differently.
+
+def in_gauge(
+    V: Array, gauge: Gauge, real_matrix: bool, separated: Array | None, plain: Array | None, *, unit: bool
+) -> tuple[Array, list[Flag]]:
+    """V in the gauge, and its ties; members of the batch in which nothing was separated as without that option, to the bit.
+
+    plain: V before. The same numbers lie in memory in another order there, and sums round differently. unit: whether the solver's
+    vectors, plain or else V, have norm 1.
     """
-    fixed = gauge.fix(V)
     if separated is None:
-        return fixed
+        anchors = gauge.anchors(V)
+        return gauge.fix(V, anchors, unit=unit), _reports.gauge_tie(V, gauge, real_matrix, anchors)
     xp = namespace(V)
     moved = xp.any(xp.any(separated, axis=-1), axis=-1)[..., None, None]
-    return xp.where(moved, fixed, gauge.fix(plain))
+    V = xp.where(moved, gauge.fix(V), gauge.fix(plain, unit=unit))
+    return V, _reports.gauge_tie(V, gauge, real_matrix, gauge.anchors(V))
 
 
 def second_derivative(g: Array, pairs: Array, w: Array, *, check: bool) -> Array:
@@ -293,44 +295,6 @@ def carried(result: Result) -> Any:
             f"this {type(result).__name__} was rebuilt from its arrays and no longer knows its matrix; call vjp or jvp on the "
             f"result of arreig itself, or use the one-call form with eigensystem=(w, V)"
         ) from None
-
-
-def resolve(
-    A: Array,
-    gauge: object,
-    degeneracy: object,
-    sort: object,
-    check: object,
-    refine: object = None,
-    *,
-    complex_vectors: bool,
-    metric: bool = False,
-    own: Options | None = None,
-) -> Options:
-    """Options from what a caller named; None stands for what the supplied eigensystem has, else for the default.
-
-    metric: whether there is a positive definite B, which can be the norm of a gauge.
-    """
-    gauges = _inputs.GAUGES
-    default = own or Options(
-        gauges["B-norm" if metric else "canonical"], _inputs.DEGENERACIES["raise"], None, True, "auto"
-    )
-    chosen = Options(
-        default.gauge if gauge is None else _inputs.gauge(gauge, A, complex_vectors=complex_vectors, metric=metric),
-        default.degeneracy if degeneracy is None else _inputs.degeneracy(degeneracy),
-        default.sort if sort is None else _inputs.sort(sort),
-        default.check if check is None else _inputs.switch("check", check),
-        default.refine if refine is None else _inputs.refine(refine),
-    )
-    if own is not None:
-        for name in ("gauge", "degeneracy", "sort", "check", "refine"):
-            here, there = getattr(chosen, name), getattr(own, name)
-            if here != there:
-                raise InputError(
-                    f"{name}={here!r} conflicts with the supplied eigensystem, which has {name}={there!r}; leave it out, or "
-                    f"pass (w, V) instead of the result"
-                )
-    return chosen
 
 
 def bare(

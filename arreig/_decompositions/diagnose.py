@@ -91,7 +91,7 @@ def diagnose(A: Array, /) -> Diagnosis:
         separations=_least(xp.where(linked, xp.inf, d)),
         distances_to_defectiveness=_least(d / (2 * (kappa[:, None] + kappa[None, :]))),
         tie_ratios=gauge.tie_ratio(V, system.real_matrix),
-        ties=gauge.tie(V, system.real_matrix),
+        ties=gauge.tie(V, system.real_matrix, gauge.anchors(V)),
         error_estimates=rules.refinement_step(equation),
         clusters=_least(xp.where(linked, i[None, :], n)),
         defective=numerically_singular(kappa),

@@ -8,11 +8,11 @@ basis has them; a rule does no arithmetic on them but sums, and what a basis off
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 from .._array_api import (
     adjoint,
+    cached_property,
     column_dot,
     column_norm,
     column_square,

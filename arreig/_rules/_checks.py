@@ -23,11 +23,11 @@ _APART = 0.1  # of a smooth function it is the new gap relative to the distance 
 
 
 class CotangentFlags(NamedTuple):
-    """What a VJP cannot serve."""
+    """What a VJP cannot serve; None where there is known to be nothing."""
 
-    degenerate: Array  # (..., n, n) pairs of numerically equal eigenvalues whose cotangents are refused
-    ill_defined: Array  # (..., n, n) split pairs whose cotangents are not those of a smooth function of A
-    gauge_dependent: Array  # (..., n) vectors on whose phase the loss depends though the gauge leaves it open
+    degenerate: Array | None  # (..., n, n) pairs of numerically equal eigenvalues whose cotangents are refused
+    ill_defined: Array | None  # (..., n, n) split pairs whose cotangents are not those of a smooth function of A
+    gauge_dependent: Array | None  # (..., n) vectors on whose phase the loss depends though the gauge leaves it open
     lost: Array  # (...) gradients of which rounding leaves fewer than about two digits
 
 
@@ -81,7 +81,10 @@ def cotangent_flags(
     """
     xp = namespace(gV, V)
     v, n = V_norm, V.shape[-2]
-    noise = loss_noise(v * lengths, gw, size, n)
+
+    def noise() -> Array:
+        return loss_noise(v * lengths, gw, size, n)[..., None]
+
     h = projected.h
     h = xp.where(
         h <= _NOISE * n * roundoff(V) * projected.of, 0.0, h
@@ -92,16 +95,16 @@ def cotangent_flags(
         width = v * growth(w, size)
     magnitude = W_norm * v
     return CotangentFlags(
-        nowhere(F_size)
+        None
         if pairs is None
         else degeneracy.refused_cotangents(
             pairs,
             lambda: (reach > 0)[..., None, :] | (reach > 0)[..., :, None],
-            lambda: coupled(N(), pair_size(v, lengths), noise, kappa),
+            lambda: coupled(N(), pair_size(v, lengths), noise(), kappa),
             lambda: varies(gw, w, kappa, size),
         ),
-        nowhere(F_size) if split is None else _ill_defined(split, N(), v, lengths, W_norm, F_size, gw),
-        gauge.dependence(V, gV, projected.reach, noise[..., None], projected.joint),
+        None if split is None else _ill_defined(split, N(), v, lengths, W_norm, F_size, gw),
+        gauge.dependence(V, gV, projected.reach, noise, projected.joint),
         _lost(
             result,
             magnitude[..., :, None] * F_size * (width * h)[..., None, :],
@@ -131,12 +134,15 @@ def loss_noise(products: Array, gw: Array, size: Array, n: int) -> Array:
 
 
 def coupled(N: Array, scale: Array, noise: Array, kappa: Array) -> Array:
-    """Pairs of which N shows that the cotangents depend on the basis of the space they span; scale: their `pair_size`."""
+    """Pairs of which N shows that the cotangents depend on the basis of the space they span; scale: their `pair_size`.
+
+    noise (..., 1): what rounding in the loss leaves of N.
+    """
     xp = namespace(N)
     # Of vectors that are nearly parallel N_ij vanishes with their distance, 1/kappa, whatever the loss.
     apart = xp.maximum(kappa[..., :, None], kappa[..., None, :])
     bound = relative_tolerance(N) * scale / xp.where(apart >= 1, apart, 1.0)
-    return xp.abs(N) > bound + noise[..., None, None]
+    return xp.abs(N) > bound + noise[..., None]
 
 
 def _ill_defined(split: Array, N: Array, v: Array, g: Array, W_norm: Array, F: Array, gw: Array) -> Array:

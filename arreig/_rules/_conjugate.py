@@ -29,10 +29,20 @@ Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cot
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-from .._array_api import column_norm, conj, device, diagonal, imag, is_complex, namespace, on_diagonal, real
+from .._array_api import (
+    cached_property,
+    column_norm,
+    conj,
+    device,
+    diagonal,
+    imag,
+    is_complex,
+    namespace,
+    on_diagonal,
+    real,
+)
 from .._gauge import Gauge
 from .._types import Array
 from ._basis import Basis, Factor, Inverse, off_diagonal, repeated

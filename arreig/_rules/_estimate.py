@@ -26,7 +26,7 @@ def combinations(V: Array) -> Array:
     return namespace(V).astype(Z, V.dtype, copy=False)
 
 
-def distinct(largest_F2: Array, kappa: Array, size: Array, residual: Array) -> Array:
+def distinct(largest_F2: Array, kappa: Array, size: Array, residual: Array | None) -> Array:
     """Members (...) whose eigenvalues are all resolved, and V not singular, beyond the doubt that an estimated kappa leaves.
 
     largest_F2 (...): of |F_ij|^2; residual: see `numerically_equal`.

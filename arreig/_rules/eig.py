@@ -39,10 +39,9 @@ Boeddeker et al., arXiv:1701.00392, sec. 4.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-from .._array_api import adjoint, conj, is_complex, largest, matrix_norm, namespace, real, roundoff
+from .._array_api import adjoint, cached_property, conj, is_complex, largest, matrix_norm, namespace, real, roundoff
 from .._degeneracy import Degeneracy
 from .._gauge import Gauge
 from .._types import Array

@@ -84,16 +84,16 @@ def cotangents(
         degeneracy.refused_cotangents(
             pairs,
             lambda: (g > 0)[:, None] | (g > 0)[None, :],
-            lambda: coupled(S, pair_size(v, g), loss_noise(v * g, gw, size, V.shape[-2]), kappa),
+            lambda: coupled(S, pair_size(v, g), loss_noise(v * g, gw, size, V.shape[-2])[None], kappa),
             lambda: varies(told, w, kappa, size),
         ),
     )
 
 
-def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array:
+def gauge_dependent(gV: Array, gw: Array, V: Array, /, *, size: Array, gauge: Gauge) -> Array | None:
     """Vectors (k,) on whose phase the loss depends although the gauge leaves it open."""
     g = column_norm(gV)
-    return gauge.dependence(V, gV, g, loss_noise(column_norm(V) * g, gw, size, V.shape[-2])[None])
+    return gauge.dependence(V, gV, g, lambda: loss_noise(column_norm(V) * g, gw, size, V.shape[-2])[None])
 
 
 def lost(gh: Array, w: Array, V: Array, W_0: Array, Y: Array, /, *, pairs: Array, degeneracy: Degeneracy) -> Array:

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import arreig
 import arreig_torch
+from arreig._backends.torch import TorchBackend
 
 FUNCTIONS = ("eig", "eigh", "eigvals", "eigvalsh")
 
@@ -51,6 +53,49 @@ def test_no_grad_and_inference_mode(function: str) -> None:
         assert not value.requires_grad
         torch.testing.assert_close(value, expected.detach())
     assert not loss(A.detach(), function).requires_grad
+
+
+def test_numpy_computes_where_nothing_else_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain tensors share their memory with NumPy's arrays; what torch records, maps or intercepts stays torch's."""
+    shared = []
+    ask = TorchBackend.shared
+
+    def asked(self: TorchBackend, *arrays: Any) -> Any:
+        shared.append(ask(self, *arrays) is not None)
+        return ask(self, *arrays)
+
+    monkeypatch.setattr(TorchBackend, "shared", asked)
+    A = torch.complex(matrix(3, 3), matrix(3, 3, seed=1)).conj().requires_grad_()  # conjugated when it is read
+
+    class Mode(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return func(*args, **(kwargs or {}))
+
+    def second() -> torch.Tensor:
+        return torch.autograd.grad(loss(A), A, create_graph=True)[0]
+
+    def intercepted() -> torch.Tensor:
+        with Mode():
+            return gradient(A)
+
+    def at_once() -> torch.Tensor:
+        out = arreig_torch.eigvals(A)
+        return torch.autograd.grad(out, A, torch.eye(3, dtype=A.dtype), is_grads_batched=True)[0].sum(0)
+
+    expected, sum_of_rows = (
+        gradient(A),
+        torch.autograd.grad(arreig_torch.eigvals(A), A, torch.ones(3, dtype=A.dtype))[0],
+    )
+    for call, forward, backward, value in (
+        (lambda: gradient(A), True, True, expected),
+        (second, True, False, expected),
+        (lambda: grad(loss)(A.detach()), True, False, expected),
+        (intercepted, False, False, expected),
+        (at_once, True, False, sum_of_rows),
+    ):
+        shared.clear()
+        torch.testing.assert_close(call().detach(), value)
+        assert shared == [forward, backward]
 
 
 def test_retain_graph() -> None:
