@@ -73,6 +73,8 @@ class LapackBackend(StandardBackend):
         return n <= _TINY and members >= _MANY
 
     def spread(self, X: Array, /) -> Array:
+        if X.strides[0] == X.itemsize:
+            return X
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(X, 0, -1)), -1, 0)
 
     def seen_empty(self, where: Array, /) -> bool:

@@ -78,5 +78,5 @@ def _clear(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
         return None
     Y = basis.solve_adjoint(gP)
     del gP  # before more is allocated
-    gA = basis.outer(system.refined(equation, Y, None if Z is None else equation.asking(Y)))
+    gA = basis.outer(system.refined(equation, Y, equation.asking(Y)))
     return None if wanted(~estimate.kept(gA, terms, equation.gw, kappa, degeneracy), check=True) else gA

@@ -37,10 +37,12 @@ def weighed(basis: Basis, P: Array, w: Array, size: Array, b: Array) -> Weighed:
         part, F2 = basis.weighed_rows(P, w, slice(start, min(start + rows, n)), floor)
         parts.append(part)
         tops.append(largest(F2, (-2, -1))[..., 0, 0])
-        sums.append((F2 @ b[..., None])[..., 0])
+        sums.append(basis.product(F2, b[..., None])[..., 0])
     top = tops[0]
     for other in tops[1:]:
         top = xp.maximum(top, other)
+    if len(parts) == 1:
+        return Weighed(parts[0], top, sums[0])
     return Weighed(xp.concat(parts, axis=-2), top, xp.concat(sums, axis=-1))
 
 
@@ -85,9 +87,12 @@ class DistinctAdjointEquation(AdjointEquation):
         return basis.solve_adjoint(basis.with_diagonal(weighted.P, gw))
 
     def asking(self, Y: Array) -> Array:
-        """Columns (..., n) whose residual seems to be above rounding, by Z."""
-        assert self.Z is not None
-        basis, w, Zh = self.basis, self.w, adjoint(self.Z)
+        """Columns (..., n) whose residual may be above rounding: by an estimate, or by one that is no less than it."""
+        basis, w = self.basis, self.w
+        if self.Z is None:
+            R = self._missing(Y)
+            return asks(basis.norm(R), basis.norm(Y), self.lengths, w, self.sensitivity, self.size)
+        Zh = adjoint(self.Z)
         ZY, Zg = Zh @ Y, Zh @ self.gh
         R = Zg + (adjoint(basis.matrix(self.A) @ self.Z) @ Y - basis.scaled(ZY, conj(w)))
         return asks(basis.norm(R), basis.norm(ZY), basis.norm(Zg), w, self.sensitivity, self.size)

@@ -180,11 +180,16 @@ class AdjointEquation(ABC):
     def residual(self, Y: Array) -> Residual:
         """-R."""
         basis, w = self.basis, self.w
-        BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(w)))
-        R = self.gh + (basis.product(adjoint(basis.matrix(self.A)), Y) - BYw)
+        R = self._missing(Y)
         R = R - basis.multiples(basis.along(R) / basis.squares)
         y = basis.norm(Y)
         return Residual(R, asks(basis.norm(R), y, self.lengths, w, self.sensitivity, self.size), y)
+
+    def _missing(self, Y: Array) -> Array:
+        """-R with what the equation says nothing about."""
+        basis = self.basis
+        BYw = times_adjoint(basis.pencil, basis.scaled(Y, conj(self.w)))
+        return self.gh + (basis.product(adjoint(basis.matrix(self.A)), Y) - BYw)
 
     def step(self, Y: Array, residual: Residual) -> Array:
         """What Y lacks."""
