@@ -172,9 +172,9 @@ class GeneralEigensystem(FactorisedEigensystem):
         """Members of the batch, flattened, that are best differentiated at once, and their eigensystems."""
         members, n = prod(self.batch), self.w.shape[-1]
         backend, gauge = backend_for(self.V), self.options.gauge
-        step = members if isinstance(gauge, Functional) and gauge.z.ndim > 1 else backend.at_once(members, n)
-        spread = backend.spreads(members, n)
-        if step >= members and not spread:
+        step, spread = backend.at_once(members, n), backend.spreads(members, n)
+        together = isinstance(gauge, Functional) and gauge.z.ndim > 1  # it goes with the batch as it is
+        if together or (step >= members and not spread):
             return [(slice(0, members), self)]
 
         def cut(X: Array, core: int, here: slice) -> Array:

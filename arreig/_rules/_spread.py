@@ -63,4 +63,5 @@ def _inverse_adjoint(V: Array) -> Array:
         X, Y = xp.roll(V, -1, axis=-2), xp.roll(V, -2, axis=-2)
         C = xp.roll(X, -1, axis=-1) * xp.roll(Y, -2, axis=-1) - xp.roll(X, -2, axis=-1) * xp.roll(Y, -1, axis=-1)
     determinant = xp.sum(V[..., 0, :] * C[..., 0, :], axis=-1)
-    return C / xp.where(xp.abs(determinant) > roundoff(V) ** 2, determinant, xp.nan)[..., None, None]
+    singular = ~(xp.abs(determinant) > roundoff(V) ** 2)
+    return C * xp.where(singular, xp.nan, 1 / xp.where(singular, 1.0, determinant))[..., None, None]

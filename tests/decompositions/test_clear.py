@@ -1,0 +1,142 @@
+"""Matrices far from all that is refused take a shorter way, in parts: it gives the same, and only them the gradient."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import arreig
+from arreig._decompositions import _clear, _general
+from arreig._rules import _estimate
+from arreig._rules._spread import _inverse_adjoint
+
+RNG = np.random.default_rng(23)
+DTYPES = ("float32", "float64", "complex64", "complex128")
+
+
+def random(shape: tuple[int, ...], dtype: str) -> Any:
+    """Orthogonal matrices plus noise: eigenvalues apart, eigenvectors not orthogonal."""
+    A = np.linalg.qr(RNG.standard_normal(shape) + 1j * RNG.standard_normal(shape))[0]
+    A = A if dtype.startswith("complex") else np.linalg.qr(RNG.standard_normal(shape))[0]
+    return (A + 0.3 * RNG.standard_normal(shape) / shape[-1] ** 0.5).astype(dtype)
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, A: Any, gV: Any, gw: Any, **options: Any) -> tuple[Any, Any]:
+    """The gradient as it is, and where each bound decides; that the short way was taken is asserted."""
+    taken = []
+
+    def short(*arguments: Any) -> Any:
+        taken.append(_clear.clear_vjp(*arguments))
+        return taken[-1]
+
+    monkeypatch.setattr(_general, "clear_vjp", short)
+    own = arreig.eig_vjp(A, gV, gw, **options)
+    assert taken[0] is not None
+    monkeypatch.setattr(_general, "clear_vjp", lambda *_: None)
+    return own, arreig.eig_vjp(A, gV, gw, **options)
+
+
+@pytest.mark.filterwarnings("ignore::arreig.GaugeTieWarning")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("batch", "n"), [((), 2), ((), 7), ((), 80), ((3, 2), 70), ((80,), 2), ((5, 40), 3), ((70,), 5)]
+)
+@pytest.mark.parametrize("gauge", ["canonical", "phase-free", "component", "functional"])
+def test_both_ways_agree(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, batch: tuple[int, ...], n: int, gauge: str
+) -> None:
+    z = RNG.uniform(1, 2, (*batch[:-1], *(1,) * bool(batch), n)).astype(np.dtype(dtype).type(0).real.dtype)
+    gauges = {"component": arreig.Component(0), "functional": arreig.Functional(z)}
+    A = random((*batch, n, n), dtype)
+    w, V = arreig.eig(A, gauge=gauges.get(gauge, gauge))
+    gV, gw = V * np.arange(1, n + 1)[:, None], w.conj()
+    own, other = both_ways(monkeypatch, A, gV, gw, gauge=gauges.get(gauge, gauge))
+    assert own.dtype == A.dtype
+    tolerance = 300 * np.finfo(dtype).eps * np.abs(other).max((-2, -1), keepdims=True)
+    assert (np.abs(own - other) <= tolerance).all()
+
+
+def repeated(n: int) -> Any:
+    """Two equal eigenvalues."""
+    X = np.linalg.qr(RNG.standard_normal((n, n)))[0] + 0.1 * RNG.standard_normal((n, n)) / n**0.5
+    return X * np.array([1.0, 1.0, *np.linspace(2, 3, n - 2)]) @ np.linalg.inv(X)
+
+
+@pytest.mark.parametrize("n", [3, 80])
+def test_what_is_refused_stays_refused(n: int) -> None:
+    gV = RNG.standard_normal((n, n))
+    for A in (repeated(n), np.diag([1.0, 1.0, *np.linspace(2, 3, n - 2)])):
+        with pytest.raises(arreig.DegenerateEigenvaluesError):
+            arreig.eig_vjp(A, gV)
+    with pytest.raises(arreig.DefectiveMatrixError):
+        arreig.eig_vjp(np.diag(np.linspace(1, 2, n)) + 1e9 * np.eye(n, k=1), gV)
+    with pytest.raises(arreig.GaugeDependentLossError):
+        arreig.eig_vjp(random((n, n), "complex128"), gV, gauge="phase-free")
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.2, 0.5, 1.0])
+def test_far_from_normal(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
+    """Triangles above the diagonal, up to where V is singular: both ways find the same gradient, or the same error."""
+    n = 70
+    A = np.diag(np.linspace(1, 2, n)) + scale * np.triu(RNG.standard_normal((n, n)), 1) / n**0.5
+    gV = RNG.standard_normal((n, n))
+
+    def outcome() -> Any:
+        try:
+            return arreig.eig_vjp(A, gV)
+        except arreig.ArreigError as error:
+            return type(error)
+
+    own = outcome()
+    monkeypatch.setattr(_general, "clear_vjp", lambda *_: None)
+    other = outcome()
+    if isinstance(own, type):
+        assert own is other
+    else:
+        np.testing.assert_allclose(own, other, rtol=1e-6, atol=1e-8 * np.abs(other).max())
+
+
+@pytest.mark.parametrize(("members", "n"), [(30000, 3), (400, 24)])
+def test_one_member_of_a_batch(members: int, n: int) -> None:
+    """A member that is refused is named by its index in the whole batch, and spoils no other."""
+    A = random((2, members // 2, n, n), "float64")
+    w, V = arreig.eig(A, check=False)
+    gV = V * np.arange(1, n + 1)[:, None]
+    clean = arreig.eig_vjp(A, gV)
+    A[1, -2] = repeated(n)
+    with pytest.raises(arreig.DegenerateEigenvaluesError, match=rf"\(1, {members // 2 - 2}\)"):
+        arreig.eig_vjp(A, gV)
+    quiet = arreig.eig_vjp(A, gV, check=False)
+    assert np.isnan(quiet[1, -2]).all()
+    quiet[1, -2] = clean[1, -2]
+    np.testing.assert_allclose(quiet, clean, rtol=1e-9, atol=1e-9 * np.abs(clean).max((-2, -1)).min())
+    masked = arreig.eig_vjp(A, np.where(np.isnan(gV), 0, 0) + 0 * gV, w * 0 + 1, degeneracy="mask")  # of the trace
+    np.testing.assert_allclose(masked, np.broadcast_to(np.eye(n), A.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [64, 300])
+def test_estimates(n: int) -> None:
+    """Norms of vectors with any structure, up to the factor that is allowed for."""
+    i = np.arange(n)
+    structured = [
+        np.eye(n),
+        np.exp(2j * np.pi * np.outer(i, i) / n),
+        np.tri(n),
+        (-1.0) ** np.outer(i, i),
+        np.outer(i, i + 1.0),
+    ]
+    for X in (*structured, RNG.standard_normal((n, 20 * n)), RNG.standard_cauchy((n, 20 * n))):
+        Z = _estimate.combinations(np.empty((n, n), X.dtype))
+        ratio = np.linalg.norm(Z.conj().T @ X, axis=0) / np.linalg.norm(X, axis=0).clip(1e-300)
+        ratio = ratio[X.any(0)]
+        assert (ratio > 1 / _estimate.SAFE).all()
+        assert (ratio < 2.5).all()
+    assert 0.95 < ratio.mean() < 1.05
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_adjugates(n: int) -> None:
+    V = RNG.standard_normal((50, n, n)) + 1j * RNG.standard_normal((50, n, n))
+    np.testing.assert_allclose(_inverse_adjoint(V), np.linalg.inv(V).conj().mT, rtol=1e-10)
+    V[7] = 1
+    assert np.isnan(_inverse_adjoint(V)[7]).all()
