@@ -75,8 +75,10 @@ def imag(x: Array) -> Array:
 
 def promote_complex(x: Array) -> Array:
     """x in the complex dtype of its own precision."""
+    if is_complex(x):
+        return x
     xp = namespace(x)
-    return xp.astype(x, xp.complex64 if x.dtype in (xp.float32, xp.complex64) else xp.complex128, copy=False)
+    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
 
 
 def roundoff(x: Array) -> float:

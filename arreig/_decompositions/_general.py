@@ -19,6 +19,7 @@ from .._array_api import (
 from .._backends import Backend, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
+from .._order import columns, descending
 from .._perturb import Perturb
 from .._rules import eig as rules
 from .._rules._pencil import Pencil, times, times_adjoint
@@ -28,7 +29,6 @@ from . import _inputs, _pencil, _reports
 from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
-from ._order import columns, descending
 from ._system import Options, Result, bare, carried, in_gauge, resolve, same_matrix
 
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
