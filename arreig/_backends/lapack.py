@@ -10,6 +10,7 @@ from .. import _order
 from .._array_api import promote_complex
 from .._errors import InputTypeError
 from .._types import Array, EigPair
+from . import small
 from .lu import factorise
 from .protocol import DefinitePairs, Factor, PencilPairs
 from .standard import StandardBackend, as_tuple
@@ -29,9 +30,19 @@ class LapackBackend(StandardBackend):
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
     def eig(self, A: Array, /) -> EigPair:
-        if A.shape[-1] in _order.SMALL and A.ndim == 2:
+        """By LAPACK and, for many matrices of order 2 or 3, in closed form where that is as good."""
+        n = A.shape[-1]
+        if n not in _order.SMALL:
+            return super().eig(A)
+        if A.ndim == 2:
             return _ordered(*self.solver_eig(A), A.dtype.kind == "f")
-        return super().eig(A)
+        if not small.enough(A):
+            return super().eig(A)
+        matrices = A.reshape(-1, n, n)
+        w, V, done = small.eig(matrices)
+        if not done.all():
+            w[~done], V[~done] = super().eig(matrices[~done])
+        return EigPair(w.reshape(A.shape[:-1]), V.reshape(A.shape))
 
     def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
         """By the QZ algorithm, for any B."""
