@@ -35,7 +35,9 @@ class LapackBackend(StandardBackend):
         if n not in _order.SMALL:
             return super().eig(A)
         if A.ndim == 2:
-            return _ordered(*self.solver_eig(A), A.dtype.kind == "f")
+            w, V = map(promote_complex, self.solver_eig(A))
+            order = small.reordering(w, A.dtype.kind == "f")
+            return EigPair(w, V) if order is None else EigPair(w[order], V.take(order, 1))
         if not small.enough(A):
             return super().eig(A)
         matrices = A.reshape(-1, n, n)
@@ -90,15 +92,6 @@ class LapackBackend(StandardBackend):
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
         return as_tuple(function(*arrays))
-
-
-def _ordered(w: Array, V: Array, real_matrix: bool) -> EigPair:
-    """Eigenpairs of one small matrix in their order, at a cost of a microsecond."""
-    keys = (w.real if real_matrix else w.real + _order.TILT * w.imag).tolist()
-    if sorted(keys, reverse=True) != keys:
-        order = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)  # stable
-        w, V = w[order], V.take(order, 1)
-    return EigPair(promote_complex(w), promote_complex(V))
 
 
 def _lwork(ggev: Any, A: Array, B: Array) -> int:

@@ -1,4 +1,4 @@
-"""Closed-form eigenpairs of many matrices of order 2 or 3 at once, for those where they are as good as LAPACK's.
+"""Closed-form eigenpairs of many matrices of order 2 or 3 at once, for those where they are as good as LAPACK's; and their order.
 
 With the mean m of the diagonal, B = A - m I has the eigenvalues w with det(B - w I) = 0: +-sqrt(-det B) for n = 2, and for n = 3
 the roots of w^3 + c1 w - c0, c1 the sum of the principal minors, c0 = det B: by cosines where all three are real, by Cardano's
@@ -21,7 +21,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .._order import small_key
+from .._order import TILT, small_key
+from .._types import Array
 
 Numbers = np.ndarray[Any, Any]
 
@@ -30,6 +31,14 @@ _BLOCK_REAL, _BLOCK_COMPLEX = 4096, 2048  # matrices at once: what they need sta
 _RESIDUAL = 7 * 2.0**-53  # of |A|: leaves room for the rounding of the shift, and of the residual
 _APART, _ORDERED, _BALANCED = 1e-3, 1e-6, 1e-2  # relative to the largest modulus of an entry
 _TINY, _HUGE = 1e-45, 1e45  # whose sixth powers are numbers
+
+
+def reordering(w: Array, real_matrix: bool) -> list[int] | None:
+    """What puts the eigenvalues of one matrix, of NumPy or torch, in order, None if they are: in Python, where it is quick."""
+    keys: list[float] = (w.real if real_matrix else w.real + TILT * w.imag).tolist()
+    if sorted(keys, reverse=True) == keys:
+        return None
+    return sorted(range(len(keys)), key=keys.__getitem__, reverse=True)  # stable
 
 
 def enough(A: Numbers) -> bool:
