@@ -107,8 +107,8 @@ def eig(
     >>> loss, gA = (weights * abs(V) ** 2).sum(), res.vjp(2 * weights * V)
     >>> loss, gA = dask.compute(loss, gA)  # every block is decomposed once
     >>> np.round(gA[0], 6)
-    array([[-0.64494 , -0.672629],
-           [ 0.055379,  0.64494 ]])
+    array([[ 0.502928,  0.270262],
+           [ 0.465331, -0.502928]])
     """
     result: EigResult | EigLeftResult = decomposed(
         arreig.eig, A, B, gauge, sort=sort, left=left, degeneracy=degeneracy, check=check, refine=refine

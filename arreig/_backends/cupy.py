@@ -7,9 +7,8 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .._array_api import promote_complex
 from .._errors import HostTransferWarning, InputError, warn
-from .._types import Array, EigPair
+from .._types import Array
 from .standard import StandardBackend, warn_of_transfer
 
 
@@ -52,15 +51,14 @@ class CupyBackend(StandardBackend):
             )
         return X
 
-    def eig(self, A: Array, /) -> EigPair:
+    def solver_eig(self, A: Array, /) -> tuple[Array, Array]:
         reason = lacking()
         if reason is None:
-            return super().eig(A)
+            return super().solver_eig(A)
         if A.size:
             _warn_once(reason)
-        pair = np.linalg.eig(A.get())  # real where all eigenvalues are
-        w, V = (self.from_host(x, A) for x in pair)
-        return EigPair(promote_complex(w), promote_complex(V))
+        w, V = np.linalg.eig(A.get())
+        return self.from_host(w, A), self.from_host(V, A)
 
     def away(self, X: Array, /) -> str | None:
         return "CuPy"

@@ -40,8 +40,8 @@ class JaxBackend(StandardBackend):
     def constant(self, X: Array, /) -> Array:
         return jax.lax.stop_gradient(X)
 
-    def eig(self, A: Array, /) -> EigPair:
-        return super().eig(_untracked(A))
+    def solver_eig(self, A: Array, /) -> tuple[Array, Array]:
+        return super().solver_eig(_untracked(A))
 
     def eigh(self, A: Array, /) -> EigPair:
         return super().eigh(_untracked(A))

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from scipy.linalg import LinAlgError, eigh, get_lapack_funcs
 
+from .. import _order
+from .._array_api import promote_complex
 from .._errors import InputTypeError
-from .._types import Array
+from .._types import Array, EigPair
+from . import small
 from .lu import factorise
 from .protocol import DefinitePairs, Factor, PencilPairs
 from .standard import StandardBackend, as_tuple
@@ -32,6 +35,23 @@ class LapackBackend(StandardBackend):
             )
         X = np.asarray(X)
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
+
+    def eig(self, A: Array, /) -> EigPair:
+        """By LAPACK and, for many matrices of order 2 or 3, in closed form where that is as good."""
+        n = A.shape[-1]
+        if n not in _order.SMALL:
+            return super().eig(A)
+        if A.ndim == 2:
+            w, V = map(promote_complex, self.solver_eig(A))
+            order = small.reordering(w, A.dtype.kind == "f")
+            return EigPair(w, V) if order is None else EigPair(w[order], V.take(order, 1))
+        if not small.enough(A):
+            return super().eig(A)
+        matrices = A.reshape(-1, n, n)
+        w, V, done = small.eig(matrices)
+        if not done.all():
+            w[~done], V[~done] = super().eig(matrices[~done])
+        return EigPair(w.reshape(A.shape[:-1]), V.reshape(A.shape))
 
     def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
         """By the QZ algorithm, for any B."""

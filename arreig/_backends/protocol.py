@@ -72,7 +72,7 @@ class Backend(Protocol):
         """The value of a zero-dimensional X."""
 
     def eig(self, A: Array, /) -> EigPair:
-        """Eigenvalues and eigenvectors, both complex.
+        """Eigenvalues and eigenvectors of norm 1, both complex; of an A of order 2 or 3 in the order that `_order` says.
 
         Of a real A conjugate pairs are neighbours, +imag first, with conjugate vectors, and real eigenvalues have real vectors:
         derivatives are computed in real arithmetic, which relies on it.

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._array_api import adjoint, device, largest, namespace, promote_complex, roundoff
+from .. import _order
+from .._array_api import adjoint, device, is_complex, largest, namespace, promote_complex, roundoff
 from .._errors import HostTransferWarning, warn
 from .._types import Array, EigPair
 from .protocol import DefinitePairs, Factor, PencilPairs, Shared
@@ -92,9 +93,16 @@ class StandardBackend:
         return complex(X)
 
     def eig(self, A: Array, /) -> EigPair:
+        w, V = self.solver_eig(A)
+        if A.shape[-1] in _order.SMALL:
+            w, V = _order.in_small_order(w, V, not is_complex(A))
+        return EigPair(promote_complex(w), promote_complex(V))
+
+    def solver_eig(self, A: Array, /) -> tuple[Array, Array]:
+        """Eigenpairs in the solver's order, real or complex."""
         # The standard promises no order; LAPACK, and what builds on it (also on GPUs), returns pairs of a real A as asked.
         w, V = namespace(A).linalg.eig(A)
-        return EigPair(promote_complex(w), promote_complex(V))
+        return w, V
 
     def eigh(self, A: Array, /) -> EigPair:
         return EigPair(*namespace(A).linalg.eigh(A))
@@ -104,7 +112,7 @@ class StandardBackend:
 
     def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
         C, rcond = self.reduced(A, B)
-        w, V = self.eig(C)
+        w, V = map(promote_complex, self.solver_eig(C))
         return PencilPairs(w, namespace(w).ones_like(w), V, rcond)
 
     def eigh_definite(self, A: Array, B: Array, /) -> DefinitePairs:

@@ -8,9 +8,11 @@ from torch._C import _functorch  # torch has no public way to ask whether a tens
 from torch._subclasses import FakeTensor
 from torch.autograd import forward_ad
 
+from .. import _order
 from .._array_api import adjoint, diagonal_matrix, real
 from .._errors import ArreigError, InputTypeError
 from .._types import Array, EigPair
+from . import small
 from .lapack import LapackBackend
 from .protocol import Factor, Shared
 from .standard import StandardBackend, as_tuple, warn_of_transfer
@@ -92,6 +94,14 @@ class TorchBackend(StandardBackend):
     def number(self, X: Array, /) -> complex:
         return complex(X.detach())  # torch warns where a tracked tensor becomes a number
 
+    def eig(self, A: Array, /) -> EigPair:
+        one = A.ndim == 2 and A.shape[-1] in _order.SMALL and A.device.type == "cpu" and self.readable(A)
+        if not one:
+            return super().eig(A)
+        w, V = torch.linalg.eig(A)
+        order = small.reordering(w, not A.is_complex())
+        return EigPair(w, V) if order is None else EigPair(w[order], V[:, order])
+
     def factorise(self, V: Array, /) -> Factor:
         return LUFactor(V)
 
@@ -123,9 +133,9 @@ class TorchBackend(StandardBackend):
 
 
 class SharedBackend(LapackBackend):
-    """NumPy arrays whose memory is that of tensors, decomposed as torch does it, eigenvalues in its order."""
+    """NumPy arrays whose memory is that of tensors, decomposed as torch does it."""
 
-    def eig(self, A: Array, /) -> EigPair:
+    def solver_eig(self, A: Array, /) -> EigPair:
         return EigPair(*(x.numpy() for x in torch.linalg.eig(torch.from_numpy(A))))
 
     def eigh(self, A: Array, /) -> EigPair:

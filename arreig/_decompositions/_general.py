@@ -21,6 +21,7 @@ from .._backends import Backend, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
 from .._gauge import Functional
+from .._order import columns, descending
 from .._perturb import Perturb
 from .._rules import eig as rules
 from .._rules._pencil import Pencil, times, times_adjoint
@@ -32,7 +33,6 @@ from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
 from ._options import Options, resolve
-from ._order import columns, descending
 from ._system import Result, bare, carried, in_gauge, real_pencil, same_matrix
 
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are

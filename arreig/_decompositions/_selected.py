@@ -20,10 +20,10 @@ from .._backends.sources import Source, Stored, hermitian_part, source
 from .._degeneracy import Mask, Raise
 from .._errors import DenseSolverWarning, EigensystemError, InputError, InputTypeError, kind, warn
 from .._gauge import Functional, Gauge
+from .._order import descending
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import settle
-from ._order import descending
 from ._partial import PartialEigensystem
 from ._system import Result, carried
 

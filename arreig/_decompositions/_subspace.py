@@ -10,11 +10,11 @@ from .. import _errors
 from .._array_api import adjoint, device, is_complex, matrix_norm, namespace, promote_complex, real, roundoff
 from .._backends import backend_for, schur
 from .._errors import InputError, InputTypeError, kind
+from .._order import descending
 from .._rules import subspace as rules
 from .._types import Array
 from . import _inputs, _reports
 from ._flags import Flag, Index, failed, readable, settle
-from ._order import descending
 
 Select: TypeAlias = Callable[[Array], Array] | int
 

@@ -111,8 +111,10 @@ def eig(
           show that theirs does are refused (tangents cannot show it).
         - ``Component(m)``: component m is 1. ``Functional(z)``: ``z^H v = 1``.
     sort : {None, "abs", "real"}
-        Order of the eigenpairs: the library's, or descending by modulus or real part, with conjugate pairs adjacent,
-        positive imaginary part first.
+        Order of the eigenpairs. None: for n = 2 and 3 descending by real part, of complex matrices by ``Re w + Im w/sqrt(3)``,
+        from every library and in batches of any size; for larger n, and with B, as the library's solver (LAPACK) returns them.
+        ``"abs"`` and ``"real"``: descending by modulus or real part. Conjugate pairs of a real A are adjacent in each, positive
+        imaginary part first.
     left : bool
         Return the left eigenvectors ``W = V^-H`` too: ``W^H A = diag(w) W^H``, ``W^H V = I``. With B they are ``(B V)^-H``:
         ``W^H A = diag(w) W^H B``, ``W^H B V = I``.
@@ -285,8 +287,8 @@ def eig_vjp(
     >>> A, weights = np.array([[2.0, 1.0], [0.5, 3.0]]), np.array([[1.0, 0.0], [0.0, 2.0]])
     >>> w, V = arreig.eig(A)
     >>> np.round(arreig.eig_vjp(A, 2 * weights * V), 6)
-    array([[-0.64494 , -0.672629],
-           [ 0.055379,  0.64494 ]])
+    array([[ 0.502928,  0.270262],
+           [ 0.465331, -0.502928]])
     """
     system, flags = GeneralEigensystem.of(
         A,

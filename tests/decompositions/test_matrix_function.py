@@ -395,7 +395,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "log 0": (
         lambda: arreig.matrix_function(np.diag([0.0, 1.0]), quiet(np.log), quiet(lambda z: 1 / z)),
         arreig.NonFiniteError,
-        r"f must be finite at the eigenvalues of A, but at w\[0\] = 0 it is -inf",
+        r"f must be finite at the eigenvalues of A, but at w\[1\] = 0 it is -inf",
     ),
     "root of 0": (
         lambda: arreig.matrix_function(np.diag([0.0, 1.0]), *map(quiet, FUNCTIONS["sqrt"])),

@@ -1,7 +1,23 @@
-"""The order of eigenpairs that `sort` asks for."""
+"""The order of eigenpairs: what `sort` asks for, and what small matrices have without it."""
 
-from .._array_api import imag, namespace, real
-from .._types import Array
+from ._array_api import imag, namespace, real
+from ._types import Array
+
+# Many matrices of these n have a closed form, which has no order by itself: so they have one, the same from every solver.
+SMALL = 2, 3
+TILT = 3**-0.5  # tells conjugate eigenvalues apart, and those that differ by a multiple of i
+
+
+def small_key(w: Array, real_matrix: bool) -> Array:
+    """What descends in the order of small matrices."""
+    return real(w) if real_matrix else real(w) + TILT * imag(w)
+
+
+def in_small_order(w: Array, V: Array, real_matrix: bool) -> tuple[Array, Array]:
+    """Eigenpairs in the order of small matrices. Stability keeps conjugate pairs together, +imag first, as in `descending`."""
+    xp = namespace(w)
+    order = xp.argsort(-small_key(w, real_matrix), axis=-1, stable=True)
+    return xp.take_along_axis(w, order, axis=-1), columns(V, order)
 
 
 def descending(w: Array, sort: str, real_matrix: bool) -> Array:
