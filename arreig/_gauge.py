@@ -176,9 +176,8 @@ class Canonical(Gauge):
         else:
             norm = _nonzero(norm_of(size, -2))
             turn, length = conj(v_k / _nonzero(length)) / norm, length / norm
-        return xp.where(
-            mask, _columns(length), V * _columns(turn)
-        )  # v_k exactly real, where the product leaves an error
+        V = V * _columns(turn)
+        return xp.where(mask, _columns(length), V)  # exactly real, where the product leaves a rounding error
 
     def project_tangent(self, V: Array, U: Array, /) -> Array:
         c = -real(column_dot(V, U)) / _nonzero(column_square(V))
