@@ -16,6 +16,7 @@ from ._flags import Flag, raised, wanted
 if TYPE_CHECKING:
     from ._general import GeneralEigensystem
 
+_FEW = 0.25  # part of the members of a batch that is best refined by itself
 _ESTIMATED = 64  # least order for which estimates cost less than the norms themselves
 
 
@@ -78,5 +79,17 @@ def _clear(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
         return None
     Y = basis.solve_adjoint(gP)
     del gP  # before more is allocated
-    gA = basis.outer(system.refined(equation, Y, equation.asking(Y)))
+    gA = basis.outer(_refined(system, equation, Y))
     return None if wanted(~estimate.kept(gA, terms, equation.gw, kappa, degeneracy), check=True) else gA
+
+
+def _refined(system: "GeneralEigensystem", equation: DistinctAdjointEquation, Y: Array) -> Array:
+    """Y, refined as the options say; "auto" leaves members of a large batch alone that do not ask for it."""
+    xp, asking = namespace(Y), equation.asking(Y)
+    if equation.Z is None and asking.ndim == 2 and system.options.refine == "auto":
+        ask = xp.any(asking, axis=-1)
+        count = int(xp.count_nonzero(ask))
+        if 0 < count < _FEW * ask.shape[0]:
+            Y[ask] = system.refined(equation.some(ask), Y[ask])  # Y is nobody else's
+            return Y
+    return system.refined(equation, Y, asking)

@@ -169,6 +169,10 @@ class Basis(ABC):
         """Z^H W, as columns, of a few vectors Z (n, k)."""
 
     @abstractmethod
+    def some(self, where: Array, /) -> "Basis":
+        """That of the members (N,) of a batch (N,), of an `inverted` one."""
+
+    @abstractmethod
     def inverted(self, W: Array, /) -> "Basis":
         """The same basis with the inverse, given by its `left`, for the factorisation."""
 
@@ -270,6 +274,9 @@ class ComplexBasis(Basis):
 
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(adjoint(X))
+
+    def some(self, where: Array, /) -> Basis:
+        return replace(self, V=self.V[where]).inverted(self.left[where])
 
     def inverted(self, W: Array, /) -> Basis:
         return replace(self, factor=Inverse(W, self.product))

@@ -257,6 +257,10 @@ class ConjugateBasis(Basis):
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(X.mT)
 
+    def some(self, where: Array, /) -> Basis:
+        partners = Partners(self.partners.up[where], self.partners.down[where])
+        return replace(self, V=self.V[where], partners=partners).inverted(self.left[where])
+
     def inverted(self, W: Array, /) -> Basis:
         return replace(self, factor=Inverse(W * self._d[..., None, :], self.product))
 

@@ -5,7 +5,7 @@ the cache. To the squares c = u^3 ||A||^2 is added, below rounding where eigenva
 d = 0, needs no mask.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple, Self
 
@@ -80,6 +80,11 @@ class DistinctAdjointEquation(AdjointEquation):
         b = (columns / xp.where(top > 0, top, 1.0)) ** 2
         weighted = weighed(basis, basis.tested(self.gh), self.w, self.size, b)
         return basis.with_diagonal(weighted.P, self.gw), weighted.largest_F2, top * xp.sqrt(weighted.sums)
+
+    def some(self, where: Array) -> Self:
+        """That of the members (N,) of a batch (N,), with an `inverted` basis."""
+        fields = {name: getattr(self, name)[where] for name in ("gh", "gw", "A", "w", "sensitivity", "size")}
+        return replace(self, basis=self.basis.some(where), **fields)
 
     def _solved(self, gw: Array, gh: Array) -> Array:
         basis = self.basis

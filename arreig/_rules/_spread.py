@@ -48,7 +48,8 @@ class SpreadBasis(ComplexBasis):
 
     @property
     def left(self) -> Array:
-        return _inverse_adjoint(self.V) if self.V.shape[-1] in (2, 3) else self.factor.inverse_adjoint()
+        adjugate = self.V.shape[-1] in (2, 3) and isinstance(self.factor, Deferred)
+        return _inverse_adjoint(self.V) if adjugate else self.factor.inverse_adjoint()
 
 
 def _inverse_adjoint(V: Array) -> Array:
