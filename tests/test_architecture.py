@@ -53,6 +53,7 @@ LIBRARIES = {
     "matplotlib": {"_diagnosis"},
     "numpy": {"__main__", "_backends", "arreig_jax", "testing"},
     "scipy": {"__main__", "_backends", "arreig_jax"},
+    "threadpoolctl": {"_backends"},
     "torch": {"_backends", "arreig_torch"},
 }
 
@@ -114,7 +115,17 @@ def test_import_loads_no_framework() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     modules = {name.split(".")[0] for name in loaded.stdout.split()}
     assert "arreig" in modules
-    assert not modules & {"torch", "jax", "cupy", "dask", "autograd", "matplotlib", "rich", "array_api_strict"}
+    assert not modules & {
+        "torch",
+        "jax",
+        "cupy",
+        "dask",
+        "autograd",
+        "matplotlib",
+        "rich",
+        "array_api_strict",
+        "threadpoolctl",
+    }
 
 
 def public_functions() -> list[str]:

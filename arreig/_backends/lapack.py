@@ -1,6 +1,7 @@
 """NumPy arrays: NumPy's own eigensolvers, and LAPACK through SciPy."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from .. import _order
 from .._array_api import promote_complex
 from .._errors import InputTypeError
 from .._types import Array, EigPair
-from . import small
+from . import small, threads
 from .lu import factorise
 from .protocol import DefinitePairs, Factor, PencilPairs
 from .standard import StandardBackend, as_tuple
@@ -19,6 +20,9 @@ from .standard import StandardBackend, as_tuple
 _TINY, _MANY = 6, 64
 # Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls.
 _AT_ONCE, _AT_ONCE_SPREAD = 2**17, 2**16
+# Orders, measured on two cores. Up to the first two threads of BLAS gain nothing in eig and under a fifth in eigh, and lose half
+# where the cores have other work; up to the second they gain less than threads over any batch.
+_MEDIUM, _LARGE = 256, 512
 
 
 class LapackBackend(StandardBackend):
@@ -42,7 +46,7 @@ class LapackBackend(StandardBackend):
         if n not in _order.SMALL:
             return super().eig(A)
         if A.ndim == 2:
-            w, V = map(promote_complex, self.solver_eig(A))
+            w, V = self.solver_eig(A)
             order = small.reordering(w, A.dtype.kind == "f")
             return EigPair(w, V) if order is None else EigPair(w[order], V.take(order, 1))
         if not small.enough(A):
@@ -53,38 +57,67 @@ class LapackBackend(StandardBackend):
             w[~done], V[~done] = super().eig(matrices[~done])
         return EigPair(w.reshape(A.shape[:-1]), V.reshape(A.shape))
 
+    def solver_eig(self, A: Array, /) -> EigPair:
+        if len(slices := _slices(A, 2.5e-7)) > 1:
+            dtype = np.result_type(A.dtype, np.complex64)
+            return EigPair(*_batched(self.solve_eig, A, slices, dtype, dtype))
+        with threads.limited(A.shape[-1], _MEDIUM):
+            return EigPair(*self.solve_eig(A))
+
+    def solve_eig(self, A: Array, /) -> EigPair:
+        """The library's eigenpairs of a batch."""
+        w, V = np.linalg.eig(A)
+        return EigPair(promote_complex(w), promote_complex(V))
+
+    def eigh(self, A: Array, /) -> EigPair:
+        if len(slices := _slices(A, 7e-8)) > 1:
+            return EigPair(*_batched(np.linalg.eigh, A, slices, A.real.dtype, A.dtype))
+        with threads.limited(A.shape[-1], _MEDIUM):
+            return super().eigh(A)
+
+    def eigvalsh(self, A: Array, /) -> Array:
+        if len(slices := _slices(A, 3e-8)) > 1:
+            return _batched(np.linalg.eigvalsh, A, slices, A.real.dtype)[0]
+        with threads.limited(A.shape[-1], _MEDIUM):
+            return super().eigvalsh(A)
+
     def eig_pencil(self, A: Array, B: Array, /) -> PencilPairs:
         """By the QZ algorithm, for any B."""
         dtype = np.result_type(A.dtype, np.complex64)
         alpha, V = np.empty(A.shape[:-1], dtype=dtype), np.empty(A.shape, dtype=dtype)
         beta = np.empty_like(alpha)
         (ggev,) = get_lapack_funcs(("ggev",), dtype=A.dtype)
-        for i in np.ndindex(A.shape[:-2] if A.size else 0):
-            *a, beta[i], _, vr, _, info = ggev(A[i], B[i], compute_vl=0, lwork=_lwork(ggev, A[i], B[i]))
-            if info:
-                raise LinAlgError(f"the QZ algorithm did not converge (LAPACK's ggev returned info = {info})")
-            alpha[i], V[i] = a[0], vr
-            if len(a) == 2:
-                alpha[i].imag = a[1]
-                _pair(alpha[i], beta[i], V[i])
+        with threads.limited(A.shape[-1], _MEDIUM):  # and no more: ggev holds the GIL
+            for i in np.ndindex(A.shape[:-2] if A.size else 0):
+                *a, beta[i], _, vr, _, info = ggev(A[i], B[i], compute_vl=0, lwork=_lwork(ggev, A[i], B[i]))
+                if info:
+                    raise LinAlgError(f"the QZ algorithm did not converge (LAPACK's ggev returned info = {info})")
+                alpha[i], V[i] = a[0], vr
+                if len(a) == 2:
+                    alpha[i].imag = a[1]
+                    _pair(alpha[i], beta[i], V[i])
         return PencilPairs(alpha, beta, V, np.ones(A.shape[:-2], dtype=V.real.dtype))
 
     def eigh_definite(self, A: Array, B: Array, /) -> DefinitePairs:
         w, V = np.zeros(A.shape[:-1], dtype=A.real.dtype), np.zeros(A.shape, dtype=A.dtype)
         least = np.ones(A.shape[:-2], dtype=A.real.dtype)
-        for i in np.ndindex(A.shape[:-2] if A.size else 0):
-            try:
-                w[i], V[i] = eigh(A[i], B[i], check_finite=False)
-            except LinAlgError:
-                b = np.linalg.eigvalsh(B[i])
-                top = np.abs(b).max()
-                least[i] = min(b[0] / top, 0) if top > 0 else 0
-                if b[0] > B.shape[-1] * np.finfo(B.dtype).eps * top:
-                    raise  # it is not B that is wrong
+        with threads.limited(A.shape[-1], _MEDIUM):
+            for i in np.ndindex(A.shape[:-2] if A.size else 0):
+                try:
+                    w[i], V[i] = eigh(A[i], B[i], check_finite=False)
+                except LinAlgError:
+                    b = np.linalg.eigvalsh(B[i])
+                    top = np.abs(b).max()
+                    least[i] = min(b[0] / top, 0) if top > 0 else 0
+                    if b[0] > B.shape[-1] * np.finfo(B.dtype).eps * top:
+                        raise  # it is not B that is wrong
         return DefinitePairs(w, V, least)
 
     def factorise(self, V: Array, /) -> Factor:
         return factorise(V)
+
+    def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
+        return threads.run(function, parts)
 
     def at_once(self, members: int, n: int, /) -> int:
         return max(1, (_AT_ONCE_SPREAD if self.spreads(members, n) else _AT_ONCE) // n**2)
@@ -110,6 +143,29 @@ class LapackBackend(StandardBackend):
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
         return as_tuple(function(*arrays))
+
+
+def _slices(A: Array, seconds: float) -> list[slice]:
+    """Those of a stack of square matrices, one where threads do not pay.
+
+    seconds: that a matrix takes, divided by n^2, to which times are about in proportion between orders 4 and 64.
+    """
+    n, count = A.shape[-1], prod(A.shape[:-2])
+    slices = threads.cut(count, seconds * n**2)
+    return slices if n <= _LARGE or count >= threads.number() else [slice(None)]
+
+
+def _batched(function: Callable[[Array], Any], A: Array, slices: list[slice], *dtypes: Any) -> tuple[Array, ...]:
+    """Values (..., n), or values and vectors (..., n, n), of a stack of square matrices, by threads."""
+    out = [np.empty(A.shape[:k], dtype) for k, dtype in zip((A.ndim - 1, A.ndim), dtypes, strict=False)]
+    stack, *parts = (x.reshape(-1, *x.shape[A.ndim - 2 :]) for x in (A, *out))
+
+    def fill(where: slice) -> None:
+        for part, found in zip(parts, as_tuple(function(stack[where])), strict=True):
+            part[where] = found
+
+    threads.run(fill, slices)
+    return tuple(out)
 
 
 def _lwork(ggev: Any, A: Array, B: Array) -> int:

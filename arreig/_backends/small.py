@@ -23,6 +23,7 @@ import numpy as np
 
 from .._order import TILT, small_key
 from .._types import Array
+from . import threads
 
 Numbers = np.ndarray[Any, Any]
 
@@ -56,10 +57,13 @@ def eig(A: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     dtype = np.result_type(A, np.complex64)
     w, V, done = np.empty((n, N), dtype), np.empty((n, n, N), dtype), np.zeros(N, bool)
     solve, block = (_complex, _BLOCK_COMPLEX) if np.iscomplexobj(A) else (_real, _BLOCK_REAL)
-    with np.errstate(all="ignore"):  # of matrices that are left to LAPACK
-        for i in range(0, N, block):
-            here = slice(i, i + block)
+
+    def fill(i: int) -> None:
+        here = slice(i, i + block)
+        with np.errstate(all="ignore"):  # of matrices that are left to LAPACK
             solve(*_Traceless.of(A[here]), w[:, here], V[:, :, here], done[here])
+
+    threads.run(fill, range(0, N, block))
     return w.T, V.transpose(2, 0, 1), done
 
 

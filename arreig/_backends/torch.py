@@ -135,7 +135,7 @@ class TorchBackend(StandardBackend):
 class SharedBackend(LapackBackend):
     """NumPy arrays whose memory is that of tensors, decomposed as torch does it."""
 
-    def solver_eig(self, A: Array, /) -> EigPair:
+    def solve_eig(self, A: Array, /) -> EigPair:
         return EigPair(*(x.numpy() for x in torch.linalg.eig(torch.from_numpy(A))))
 
     def eigh(self, A: Array, /) -> EigPair:

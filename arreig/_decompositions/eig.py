@@ -176,6 +176,9 @@ def eig(
     -----
     ``docs/repeated_eigenvalues.md`` explains which `degeneracy` is for which loss, and why.
 
+    Batches of NumPy arrays are shared among as many threads as BLAS may use (``OPENBLAS_NUM_THREADS``,
+    ``threadpoolctl.threadpool_limits``), with one thread of BLAS in each.
+
     References
     ----------
     Magnus, "On differentiating eigenvalues and eigenvectors", Econometric Theory 1 (1985) 179-191. Moler, Stewart, "An algorithm
