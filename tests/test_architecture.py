@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "_degeneracy": {"_array_api", "_errors", "_types"},
     "_split": {"_array_api", "_degeneracy", "_generic", "_types"},
     "_perturb": {"_array_api", "_degeneracy", "_generic", "_types"},
-    "_rules": {"_array_api", "_gauge", "_degeneracy", "_types", "_rules"},
+    "_rules": {"_array_api", "_gauge", "_degeneracy", "_generic", "_types", "_rules"},
     "_backends": {"_array_api", "_errors", "_order", "_types", "_backends"},
     "_capabilities": set(),
     "_decompositions": {"*"},

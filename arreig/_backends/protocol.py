@@ -59,6 +59,9 @@ class Backend(Protocol):
     def readable(self, X: Array, /) -> bool:
         """Whether X has numbers that Python can read: not so under a tracer."""
 
+    def at_hand(self, X: Array, /) -> bool:
+        """Whether X's numbers can be read, and that without waiting for a device."""
+
     def seen_empty(self, where: Array, /) -> bool:
         """Whether no entry of `where` is True, if that can be seen without waiting for a device; no otherwise."""
 

@@ -80,6 +80,9 @@ class StandardBackend:
     def readable(self, X: Array, /) -> bool:
         return True
 
+    def at_hand(self, X: Array, /) -> bool:
+        return False
+
     def seen_empty(self, where: Array, /) -> bool:
         return False
 

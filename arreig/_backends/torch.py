@@ -79,6 +79,9 @@ class TorchBackend(StandardBackend):
             or any(_is_batched(x) or isinstance(x, FakeTensor) or x.is_meta for x in _layers(X))
         )
 
+    def at_hand(self, X: Array, /) -> bool:
+        return self.readable(X) and X.device.type == "cpu"
+
     def constant(self, X: Array, /) -> Array:
         with torch.no_grad(), forward_ad._set_fwd_grad_enabled(False):
             return X.clone()  # detach() is not known to torch's older vmap

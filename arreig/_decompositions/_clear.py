@@ -21,11 +21,11 @@ _ESTIMATED = 64  # least order for which estimates cost less than the norms them
 
 
 def clear_vjp(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
-    """gA without B; None where anything is refused, or cannot be read: then each bound decides."""
+    """gA without B; None where anything may be refused, or has to be waited for: then each bound decides."""
     options, backend = system.options, backend_for(system.V)
     if system.pencil is not None or system.split is not None or not (options.degeneracy.exact and options.check):
         return None
-    if 0 in system.V.shape or not all(map(backend.readable, (gV, gw, system.V))):
+    if 0 in system.V.shape or not all(map(backend.at_hand, (gV, gw, system.V))):
         return None
     parts = system.parts
     if len(parts) == 1 and parts[0][1] is system:

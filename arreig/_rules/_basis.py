@@ -122,7 +122,7 @@ class Basis(ABC):
 
     @abstractmethod
     def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
-        """Rows of conj(F) o P, with F_ij = conj(d)/(|d|^2 + floor), d = w_j - w_i, and |F_ij|^2 (..., rows, n)."""
+        """Rows of conj(F) o P, F_ij = conj(d)/(|d|^2 + floor), d = w_j - w_i, 0 on the diagonal, and |F_ij|^2 (..., rows, n)."""
 
     @abstractmethod
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
@@ -242,8 +242,10 @@ class ComplexBasis(Basis):
 
     def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
         d = w[..., None, :] - w[..., rows, None]
-        q = 1 / (real(d) ** 2 + imag(d) ** 2 + floor)
-        return P[..., rows, :] * (d * q), off_diagonal(q, rows)
+        xp = namespace(d)
+        i = xp.arange(d.shape[-1], device=device(d))
+        F2 = 1 / xp.where(i[rows, None] == i, xp.inf, real(d) ** 2 + imag(d) ** 2 + floor)
+        return P[..., rows, :] * (d * F2), F2
 
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
         return P + diagonal_matrix(x)
@@ -287,13 +289,6 @@ class ComplexBasis(Basis):
     @property
     def left(self) -> Array:
         return self.factor.inverse_adjoint()
-
-
-def off_diagonal(F2: Array, rows: slice) -> Array:
-    """Rows of a matrix with 0 on its diagonal."""
-    xp = namespace(F2)
-    i = xp.arange(F2.shape[-1], device=device(F2))
-    return xp.where(i[rows, None] == i, 0.0, F2)
 
 
 def repeated(Z: Array, V: Array) -> Array:

@@ -45,7 +45,7 @@ from .._array_api import (
 )
 from .._gauge import Gauge
 from .._types import Array
-from ._basis import Basis, Factor, Inverse, off_diagonal, repeated
+from ._basis import Basis, Factor, Inverse, repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,10 +206,11 @@ class ConjugateBasis(Basis):
             y[..., None, :] - y[..., rows, None],
             y[..., None, :] + y[..., rows, None],
         )  # from w_i, from its conjugate
-        square = re * re + floor
-        q, q_far = 1 / (square + near * near), 1 / (square + far * far)
-        F2 = off_diagonal(q, rows)
-        q, q_far = q / 2, q_far / 2
+        xp, square = namespace(w), re * re + floor
+        i = xp.arange(w.shape[-1], device=device(w))
+        partner = i + xp.astype(self.partners.up, i.dtype) - xp.astype(self.partners.down, i.dtype)
+        F2 = 1 / xp.where(i[rows, None] == i, xp.inf, square + near * near)
+        q, q_far = F2 / 2, 0.5 / xp.where(partner[..., rows, None] == i, xp.inf, square + far * far)
         Q, P = self.partners.rows_of_partners(P, rows), P[..., rows, :]
         F, G, near, far = re * q, re * q_far, near * q, far * q_far
         return (F + G) * P + (near - far) * Q + self.partners.swapped((near + far) * P - (F - G) * Q), F2

@@ -1,8 +1,7 @@
 """The adjoint equation of `eig` without B where eigenvalues are known to be distinct: nothing masked, no n x n array of gaps.
 
 F o P is made a block of rows at a time, with F_ij = conj(d_ij)/|d_ij|^2, d_ij = w_j - w_i, from w itself: what it takes stays in
-the cache. To the squares c = u^3 ||A||^2 is added, below rounding where eigenvalues are resolved, so that the diagonal, where
-d = 0, needs no mask.
+the cache. To the squares u^3 ||A||^2 is added, below rounding where eigenvalues are resolved: equal ones are found afterwards.
 """
 
 from dataclasses import dataclass, field, replace

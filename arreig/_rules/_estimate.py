@@ -31,7 +31,9 @@ def distinct(largest_F2: Array, kappa: Array, size: Array, residual: Array | Non
 
     largest_F2 (...): of |F_ij|^2; residual: see `numerically_equal`.
     """
-    return resolved(largest_F2**-0.5, SAFE * largest(kappa, -1)[..., 0], size, residual)
+    xp = namespace(largest_F2)
+    least = 1 / xp.where(largest_F2 > 0, largest_F2, xp.finfo(largest_F2.dtype).smallest_normal) ** 0.5
+    return resolved(least, SAFE * largest(kappa, -1)[..., 0], size, residual)
 
 
 def kept(gA: Array, terms: Array, gw: Array, kappa: Array, degeneracy: Degeneracy) -> Array:
