@@ -234,14 +234,14 @@ def in_gauge(
     """V in the gauge, and its ties; members of the batch in which nothing was separated as without that option, to the bit.
 
     plain: V before. The same numbers lie in memory in another order there, and sums round differently. unit: whether the solver's
-    vectors, plain or else V, have norm 1.
+    vectors have norm 1, as those have that were separated.
     """
     if separated is None:
         anchors = gauge.anchors(V)
         return gauge.fix(V, anchors, unit=unit), _reports.gauge_tie(V, gauge, real_matrix, anchors)
     xp = namespace(V)
     moved = xp.any(xp.any(separated, axis=-1), axis=-1)[..., None, None]
-    V = xp.where(moved, gauge.fix(V), gauge.fix(plain, unit=unit))
+    V = xp.where(moved, gauge.fix(V, unit=unit), gauge.fix(plain, unit=unit))
     return V, _reports.gauge_tie(V, gauge, real_matrix, gauge.anchors(V))
 
 

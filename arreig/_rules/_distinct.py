@@ -29,7 +29,7 @@ class Weighed(NamedTuple):
 def weighed(basis: Basis, P: Array, w: Array, size: Array, b: Array) -> Weighed:
     """conj(F) o P of coefficients P, for nonnegative numbers b (..., n)."""
     xp, n = namespace(P), P.shape[-1]
-    floor = (roundoff(P) ** 3 * size**2)[..., None, None]
+    floor = (roundoff(P) ** 3 * xp.where(size > 0, size, 1.0) ** 2)[..., None, None]
     rows = max(2, _BLOCK * n // max(prod(P.shape), 1))
     parts, tops, sums = [], [], []
     for start in range(0, n, rows):
