@@ -93,6 +93,11 @@ class Gauge(ABC):
         """Whether it leaves conjugate vectors conjugate, and real ones real."""
         return True
 
+    @property
+    def batched(self) -> bool:
+        """Whether it has numbers of its own for each member of a batch."""
+        return False
+
     @abstractmethod
     def scale(self, V: Array, /) -> Array:
         """The number ``(..., n)`` that the gauge sets to 1 for each column."""
@@ -370,6 +375,10 @@ class Functional(_Linear):
     @property
     def conjugates(self) -> bool:
         return not is_complex(self.z)
+
+    @property
+    def batched(self) -> bool:
+        return bool(self.z.ndim > 1)
 
     def _z(self, V: Array) -> Array:
         return namespace(V).astype(self.z, V.dtype, copy=False)[..., :, None]

@@ -1,7 +1,7 @@
 """NumPy arrays: NumPy's own eigensolvers, and LAPACK through SciPy."""
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from .standard import StandardBackend, as_tuple
 
 # Matrices for which sums over the batch are faster than products of single ones: up to this order, at least so many.
 _TINY, _MANY = 6, 64
-# Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls.
-_AT_ONCE, _AT_ONCE_SPREAD = 2**17, 2**16
+# Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls. An even number of
+# parts, whatever the number of threads, for results not to depend on it; one for no more entries than the last number.
+_AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
 # Orders, measured on two cores. Up to the first two threads of BLAS gain nothing in eig and under a fifth in eigh, and lose half
 # where the cores have other work; up to the second they gain less than threads over any batch.
 _MEDIUM, _LARGE = 256, 512
@@ -120,7 +121,9 @@ class LapackBackend(StandardBackend):
         return threads.run(function, parts)
 
     def at_once(self, members: int, n: int, /) -> int:
-        return max(1, (_AT_ONCE_SPREAD if self.spreads(members, n) else _AT_ONCE) // n**2)
+        entries, most = members * n**2, _AT_ONCE_SPREAD if self.spreads(members, n) else _AT_ONCE
+        parts = 2 * ceil(entries / (2 * most)) if entries > _LEAST else 1
+        return ceil(members / parts)
 
     def spreads(self, members: int, n: int, /) -> bool:
         return n <= _TINY and members >= _MANY

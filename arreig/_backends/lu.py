@@ -6,6 +6,7 @@ belongs to the dependent columns becomes huge, and the solutions for other colum
 """
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from math import prod
 
 import numpy as np
@@ -27,8 +28,12 @@ class LUFactor(ABC):
     """P L U = V^H for every matrix of the batch."""
 
     def __init__(self, V: Array) -> None:
+        self._V: Array | None = V
         self._shape = V.shape
         self._dtype = V.dtype
+
+    @abstractmethod
+    def _factorise(self, V: Array) -> None: ...
 
     @abstractmethod
     def _solved(self, X: Array, adjoint: bool) -> Array:
@@ -38,6 +43,9 @@ class LUFactor(ABC):
         out = np.array(X, dtype=self._dtype, order="C")
         if not out.size:
             return out
+        if self._V is not None:
+            self._factorise(self._V)
+            self._V = None
         return self._solved(out.reshape(-1, *X.shape[-2:]), adjoint).reshape(X.shape)
 
     def solve(self, X: Array, /) -> Array:
@@ -49,18 +57,18 @@ class LUFactor(ABC):
         return self._solve(X, True)
 
     def inverse_adjoint(self) -> Array:
-        """V^-H."""
+        """V^-H, of a batch by NumPy's loop, if it is asked for first."""
+        if self._V is not None and len(self._shape) > 2:
+            with suppress(np.linalg.LinAlgError):
+                return np.linalg.inv(self._V.conj().mT)
         return self._solve(np.broadcast_to(np.eye(self._shape[-1], dtype=self._dtype), self._shape), True)
 
 
 class LapackLU(LUFactor):
     """One factorisation after the other, used through BLAS: X^T L^T and its like, for X^T is what Fortran sees of X."""
 
-    def __init__(self, V: Array) -> None:
-        super().__init__(V)
+    def _factorise(self, V: Array) -> None:
         self._rows: list[list[int]] = []  # L U = (V^H)[rows]
-        if not V.size:
-            return
         self._factors = np.conj(V, order="C").reshape(
             -1, *V.shape[-2:]
         )  # a copy: the transposed are V^H, as LAPACK wants it
@@ -99,8 +107,7 @@ class LapackLU(LUFactor):
 class BatchLU(LUFactor):
     """Gaussian elimination with partial pivoting, each step for the whole batch, which is the last axis here."""
 
-    def __init__(self, V: Array) -> None:
-        super().__init__(V)
+    def _factorise(self, V: Array) -> None:
         a = np.moveaxis(np.conj(V).reshape(-1, *V.shape[-2:]), 0, -1).swapaxes(0, 1).copy()
         n, _, count = a.shape
         member = np.arange(count)

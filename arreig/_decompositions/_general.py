@@ -20,7 +20,6 @@ from .._array_api import (
 from .._backends import Backend, backend_for
 from .._degeneracy import numerically_singular
 from .._errors import InputError
-from .._gauge import Functional
 from .._order import columns, descending
 from .._perturb import Perturb
 from .._rules import eig as rules
@@ -171,10 +170,9 @@ class GeneralEigensystem(FactorisedEigensystem):
     def parts(self) -> "Sequence[tuple[slice, GeneralEigensystem]]":
         """Members of the batch, flattened, that are best differentiated at once, and their eigensystems."""
         members, n = prod(self.batch), self.w.shape[-1]
-        backend, gauge = backend_for(self.V), self.options.gauge
+        backend = backend_for(self.V)
         step, spread = backend.at_once(members, n), backend.spreads(members, n)
-        together = isinstance(gauge, Functional) and gauge.z.ndim > 1  # it goes with the batch as it is
-        if together or (step >= members and not spread):
+        if self.options.gauge.batched or (step >= members and not spread):
             return [(slice(0, members), self)]
 
         def cut(X: Array, core: int, here: slice) -> Array:

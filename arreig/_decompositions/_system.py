@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, ClassVar, Self
 
 from .._array_api import cached_property, column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
+from .._backends import backend_for
 from .._degeneracy import Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
@@ -237,12 +239,31 @@ def in_gauge(
     vectors have norm 1, as those have that were separated.
     """
     if separated is None:
-        anchors = gauge.anchors(V)
-        return gauge.fix(V, anchors, unit=unit), _reports.gauge_tie(V, gauge, real_matrix, anchors)
+        return _fixed(V, gauge, real_matrix, unit)
     xp = namespace(V)
     moved = xp.any(xp.any(separated, axis=-1), axis=-1)[..., None, None]
     V = xp.where(moved, gauge.fix(V, unit=unit), gauge.fix(plain, unit=unit))
     return V, _reports.gauge_tie(V, gauge, real_matrix, gauge.anchors(V))
+
+
+def _fixed(V: Array, gauge: Gauge, real_matrix: bool, unit: bool) -> tuple[Array, list[Flag]]:
+    """V in the gauge, and its ties, of large batches in parts."""
+    xp, backend, n = namespace(V), backend_for(V), V.shape[-1]
+    members = prod(V.shape[:-2])
+    step = backend.at_once(members, n)
+    if step >= members or gauge.batched:
+        anchors = gauge.anchors(V)
+        return gauge.fix(V, anchors, unit=unit), _reports.gauge_tie(V, gauge, real_matrix, anchors)
+    stack = xp.reshape(V, (members, n, n))
+
+    def of_part(start: int) -> tuple[Array, bool]:
+        part = stack[start : start + step, ...]
+        anchors = gauge.anchors(part)
+        return gauge.fix(part, anchors, unit=unit), not _reports.gauge_tie(part, gauge, real_matrix, anchors)
+
+    parts, untied = zip(*backend.run(of_part, range(0, members, step)), strict=True)
+    fixed = xp.reshape(xp.concat(parts), V.shape)
+    return fixed, [] if all(untied) else _reports.gauge_tie(V, gauge, real_matrix, gauge.anchors(V))
 
 
 def second_derivative(g: Array, pairs: Array, w: Array, *, check: bool) -> Array:
