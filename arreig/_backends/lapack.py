@@ -1,6 +1,7 @@
 """NumPy arrays: NumPy's own eigensolvers, and LAPACK through SciPy."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from math import ceil, prod
 from typing import Any
 
@@ -116,6 +117,9 @@ class LapackBackend(StandardBackend):
 
     def factorise(self, V: Array, /) -> Factor:
         return factorise(V)
+
+    def held(self, n: int, /) -> AbstractContextManager[None]:
+        return threads.limited(n)
 
     def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
         return threads.run(function, parts)

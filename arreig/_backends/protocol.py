@@ -1,6 +1,7 @@
 """What a library has to supply."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from .._types import Array, EigPair
@@ -101,6 +102,9 @@ class Backend(Protocol):
 
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""
+
+    def held(self, n: int, /) -> AbstractContextManager[None]:
+        """While products and factorisations of order n are made: keeps the library from threads that lose on such matrices."""
 
     def at_once(self, members: int, n: int, /) -> int:
         """How many of the members of a batch of matrices of order n are best computed with at a time."""

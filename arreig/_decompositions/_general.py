@@ -32,7 +32,7 @@ from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
 from ._options import Options, resolve
-from ._system import Result, bare, carried, in_gauge, real_pencil, same_matrix
+from ._system import Result, bare, carried, held, in_gauge, real_pencil, same_matrix
 
 # Part of the relative residual of V^-H that counts as its error: so it is about u for random matrices. After a split, losses are
 # functions of A, made with V^-1, and its errors are divided by the new gaps: there the estimate followed the error with more.
@@ -220,6 +220,7 @@ class GeneralEigensystem(FactorisedEigensystem):
         flags.append(_reports.at_infinity(self.at_infinity & there, name, self.eigenvalues))
         return xp.where(self.pencil.infinite if g.ndim == self.w.ndim else self.pencil.infinite[..., None, :], 0.0, g)
 
+    @held
     def vjp(self, gV: Array | None, gw: Array | None, gW: Array | None, flags: Sequence[Flag] = ()) -> Any:
         """gA, or gA and gB."""
         if gV is None and gw is None and gW is None:
@@ -314,6 +315,7 @@ class GeneralEigensystem(FactorisedEigensystem):
             return dw
         return namespace(dw).where(self.at_infinity, float("nan"), dw / self.pencil.unit[..., None])
 
+    @held
     def jvp(self, dA: Array, dB: Array | None, left: bool, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
         """dw, dV and, with left, dW."""
         flags = list(flags)
@@ -342,6 +344,7 @@ class GeneralEigensystem(FactorisedEigensystem):
             results = (*results, self._left(rules.left_tangent(dS, self.W), flags))
         return self.settle(results, flags)
 
+    @held
     def eigenvalue_jvp(self, dA: Array, dB: Array | None, flags: Sequence[Flag] = ()) -> Array:
         """dw."""
         flags = list(flags)

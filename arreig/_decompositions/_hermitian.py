@@ -26,7 +26,7 @@ from .._types import Array
 from . import _inputs, _pencil, _reports
 from ._flags import Flag, Index
 from ._options import Options, resolve
-from ._system import Eigensystem, Result, bare, carried, in_gauge, same_matrix
+from ._system import Eigensystem, Result, bare, carried, held, in_gauge, same_matrix
 
 
 def admit(A: Array, B: Array | None) -> tuple[Array, Array | None, Backend, list[Flag]]:
@@ -168,6 +168,7 @@ class HermitianEigensystem(Eigensystem):
         own = self.magnitude * growth(self.w, self.size)
         return namespace(own).maximum(own, largest(self.magnitude, -1))
 
+    @held
     def vjp(self, gV: Array | None, gw: Array | None, flags: Sequence[Flag] = ()) -> Any:
         """gA, or gA and gB."""
         if gV is None and gw is None:
@@ -214,6 +215,7 @@ class HermitianEigensystem(Eigensystem):
         """dw in the caller's unit."""
         return dw if self.pencil is None else dw / self.pencil.unit[..., None]
 
+    @held
     def jvp(self, dA: Array, dB: Array | None, flags: Sequence[Flag] = ()) -> tuple[Array, ...]:
         """dw, dV."""
         flags = list(flags)
@@ -234,6 +236,7 @@ class HermitianEigensystem(Eigensystem):
         flags.append(_reports.degenerate(refused, self.eigenvalues, degeneracy.advice))
         return self.settle((self._values(dw), dV), flags)
 
+    @held
     def eigenvalue_jvp(self, dA: Array, dB: Array | None, flags: Sequence[Flag] = ()) -> Array:
         """dw."""
         flags = list(flags)

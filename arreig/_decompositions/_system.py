@@ -1,10 +1,11 @@
 """An eigendecomposition with all that its derivatives need, each part computed once, and the result that carries it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from math import prod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from .._array_api import cached_property, column_norm, is_complex, largest, matrix_norm, namespace, real, roundoff
 from .._backends import backend_for
@@ -18,6 +19,19 @@ from .._types import Array
 from . import _inputs, _pencil, _reports
 from ._flags import Flag, failed, open_ones, readable, settle
 from ._options import Options, resolve
+
+Derivative = TypeVar("Derivative", bound=Callable[..., Any])
+
+
+def held(derivative: Derivative) -> Derivative:
+    """A derivative of an eigensystem, with the library kept from threads that lose on matrices of its order."""
+
+    @wraps(derivative)
+    def inside(self: "Eigensystem", *arguments: Any, **options: Any) -> Any:
+        with backend_for(self.V).held(self.V.shape[-1]):
+            return derivative(self, *arguments, **options)
+
+    return cast(Derivative, inside)
 
 
 @dataclass(frozen=True, eq=False)
