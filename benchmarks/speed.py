@@ -30,8 +30,8 @@ BATCHES = {2: 20000, 3: 20000, 4: 10000, 8: 4000, 16: 1000, 32: 200, 64: 40, 128
 DTYPES = ("float64", "complex128", "float32", "complex64")
 OPERATIONS = ("forward", "vjp", "both")
 PEERS = {"arreig_torch": "torch", "arreig_jax": "jax"}  # what an adapter stands in for
-TURNS = 7
-SECONDS = 25.0  # of one case, after which it gets no further turn
+TURNS = 5
+SECONDS = 10.0  # of one case, after which it gets no further turn
 NORMAL = 0.2  # part of the matrices that is not orthogonal
 MANY = 2**16  # numbers in a batch of which the memory is measured
 WARM = 256  # largest order of which every side has a turn that does not count; above, only those that compile
@@ -53,6 +53,10 @@ class Case(NamedTuple):
         if operation != "forward" and side == "numpy":
             return []
         return [{"forward": f, "vjp": b, "both": f + b}[operation] for f, b in turns]
+
+    def share(self) -> float:
+        """Part of the forward's time that arreig's vjp takes."""
+        return median(b / f for f, b in self.seconds["arreig"])
 
     def ratio(self, slow: str, fast: str, operation: str) -> float:
         """How many times longer a side takes than another, turn by turn."""
@@ -263,6 +267,7 @@ def tables(cases: list[Case], markdown: bool) -> list[str | Table]:
             between = " / " if markdown else " /\n"
             heads = ["n", "batch", *(name.replace("_", " ") for name in sides)]
             heads += [f"{x}{between}{y}".replace("_", " ") for x, y in ratios]
+            heads += [f"arreig's{between}forward"] * (operation == "vjp")
             title = f"{operation}, {dtype}: milliseconds of a batch, and ratios"
             body = [
                 [
@@ -270,6 +275,7 @@ def tables(cases: list[Case], markdown: bool) -> list[str | Table]:
                     f"{case.batch:,}",
                     *(f"{1e3 * median(case.times(name, operation)):.3g}" for name in sides),
                     *(f"{case.ratio(x, y, operation):.2f}" for x, y in ratios),
+                    *[f"{case.share():.2f}"] * (operation == "vjp"),
                 ]
                 for case in rows
             ]

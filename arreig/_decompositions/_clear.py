@@ -67,7 +67,8 @@ def _clear(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
         if wanted(gauge.dependence(system.V, gV, reach, noise, basis.joint), check=True):
             return None
     if n < _ESTIMATED:
-        Z, kappa, basis = None, system.kappa, system.inverted
+        Z, basis = None, system.inverted
+        kappa = basis.norm(basis.left) * basis.lengths
     else:
         Z = estimate.combinations(basis.V)
         kappa = basis.norm(basis.left_seen(Z)) * basis.lengths

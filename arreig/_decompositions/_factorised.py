@@ -8,7 +8,7 @@ from .._degeneracy import numerically_singular
 from .._rules._basis import Basis, ComplexBasis
 from .._rules._conjugate import ConjugateBasis, Partners
 from .._rules._pencil import growth, times, times_adjoint
-from .._rules._spread import Deferred, SpreadBasis
+from .._rules._spread import SpreadBasis, by_adjugates
 from .._types import Array
 from . import _pencil
 from ._system import Eigensystem
@@ -62,8 +62,6 @@ class FactorisedEigensystem(Eigensystem):
     @cached_property
     def basis(self) -> Basis:
         """V, and its inverse, for the rules."""
-        if self.spread:
-            return SpreadBasis(self.V, Deferred(lambda: backend_for(self.V).factorise(self.V)))
         if not self.conjugate:
             return ComplexBasis(self.V, self.factor, self.pencil)
         partners = Partners.of(self.w)
@@ -72,16 +70,17 @@ class FactorisedEigensystem(Eigensystem):
 
     @cached_property
     def inverted(self) -> Basis:
-        """The same basis, which multiplies by V^-H where the other one solves: for small matrices, whose inverse is there."""
-        return self.basis.inverted(self._left_columns)
+        """A basis that multiplies by V^-H where the other one solves, for small matrices that are well conditioned."""
+        n = self.w.shape[-1]
+        if not (self.spread or n in (2, 3)):
+            return self.basis.inverted(self._left_columns)
+        basis = (SpreadBasis if self.spread else ComplexBasis)(self.V, self.factor)
+        return basis.inverted(_finite(by_adjugates(self.V) if n in (2, 3) else basis.left))
 
     @cached_property
     def _left_columns(self) -> Array:
         """V^-H, or S^-H, as columns of the basis, NaN where it overflows."""
-        xp = namespace(self.V)
-        W = self.basis.left
-        # Of a lost column: NaN goes through NumPy's arithmetic without warnings, infinity and what overflows to it do not.
-        return xp.where(xp.abs(W) < roundoff(W) ** -3, W, xp.nan)
+        return _finite(self.basis.left)
 
     @cached_property
     def left_lengths(self) -> Array:
@@ -135,3 +134,9 @@ class FactorisedEigensystem(Eigensystem):
         xp = namespace(self.V)
         worst = largest(self.left_residual, -1)[..., 0]
         return worst / xp.where(self.size > 0, self.size, 1.0)
+
+
+def _finite(W: Array) -> Array:
+    """W with NaN in a lost column: it goes through NumPy's arithmetic without warnings, what overflows does not."""
+    xp = namespace(W)
+    return xp.where(xp.abs(W) < roundoff(W) ** -3, W, xp.nan)

@@ -1,58 +1,31 @@
 """Many tiny matrices at once: every step is one for the whole batch, which is best the fastest axis in memory.
 
 Of order 2 and 3 the inverse of V is its adjugate over its determinant: with columns v_j, V^-H has the columns
-conj(v_k x v_l)/conj(det V), (j, k, l) cyclic. Where V is ill conditioned that is less accurate than elimination; what is made
-with it is measured by its residual.
+conj(v_k x v_l)/conj(det V), (j, k, l) cyclic. Where V is ill conditioned that is less accurate than elimination, which is what
+decides there.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 from .._array_api import conj, device, namespace, real, roundoff
 from .._types import Array
-from ._basis import ComplexBasis, Factor
-
-
-@dataclass(frozen=True, eq=False)
-class Deferred:
-    """A factorisation that is made when it is needed."""
-
-    make: Callable[[], Factor]
-
-    @cached_property
-    def _factor(self) -> Factor:
-        return self.make()
-
-    def solve(self, X: Array, /) -> Array:
-        """V^-1 X."""
-        return self._factor.solve(X)
-
-    def solve_adjoint(self, X: Array, /) -> Array:
-        """V^-H X."""
-        return self._factor.solve_adjoint(X)
-
-    def inverse_adjoint(self) -> Array:
-        """V^-H."""
-        return self._factor.inverse_adjoint()
+from ._basis import ComplexBasis
 
 
 class SpreadBasis(ComplexBasis):
     """Products as sums of outer ones."""
 
     def product(self, X: Array, Y: Array, /) -> Array:
-        out = X[..., :, 0, None] * Y[..., 0, None, :]
-        for k in range(1, X.shape[-1]):
-            out = out + X[..., :, k, None] * Y[..., k, None, :]
-        return out
-
-    @property
-    def left(self) -> Array:
-        adjugate = self.V.shape[-1] in (2, 3) and isinstance(self.factor, Deferred)
-        return _inverse_adjoint(self.V) if adjugate else self.factor.inverse_adjoint()
+        return sum_of_outer(X, Y)
 
 
-def _inverse_adjoint(V: Array) -> Array:
+def sum_of_outer(X: Array, Y: Array) -> Array:
+    """X Y."""
+    out = X[..., :, 0, None] * Y[..., 0, None, :]
+    for k in range(1, X.shape[-1]):
+        out = out + X[..., :, k, None] * Y[..., k, None, :]
+    return out
+
+
+def by_adjugates(V: Array) -> Array:
     """V^-H of order 2 or 3, NaN where V is singular."""
     xp, n = namespace(V), V.shape[-1]
     V = conj(V)

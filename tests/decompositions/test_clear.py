@@ -8,7 +8,7 @@ import pytest
 import arreig
 from arreig._decompositions import _clear, _general
 from arreig._rules import _estimate
-from arreig._rules._spread import _inverse_adjoint
+from arreig._rules._spread import by_adjugates
 
 RNG = np.random.default_rng(23)
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -140,6 +140,6 @@ def test_estimates(n: int) -> None:
 @pytest.mark.parametrize("n", [2, 3])
 def test_adjugates(n: int) -> None:
     V = RNG.standard_normal((50, n, n)) + 1j * RNG.standard_normal((50, n, n))
-    np.testing.assert_allclose(_inverse_adjoint(V), np.linalg.inv(V).conj().mT, rtol=1e-10)
+    np.testing.assert_allclose(by_adjugates(V), np.linalg.inv(V).conj().mT, rtol=1e-10)
     V[7] = 1
-    assert np.isnan(_inverse_adjoint(V)[7]).all()
+    assert np.isnan(by_adjugates(V)[7]).all()
