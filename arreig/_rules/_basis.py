@@ -121,8 +121,8 @@ class Basis(ABC):
         """F o P, of coefficients P."""
 
     @abstractmethod
-    def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
-        """Rows of conj(F) o P, F_ij = conj(d)/(|d|^2 + floor), d = w_j - w_i, 0 on the diagonal, and |F_ij|^2 (..., rows, n)."""
+    def weighed_rows(self, x: Array, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
+        """Rows of diag(x) + conj(F) o P, F_ij = conj(d)/(|d|^2 + floor), d = w_j - w_i, F_ii = 0, and |F_ij|^2 (..., rows, n)."""
 
     @abstractmethod
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
@@ -240,12 +240,13 @@ class ComplexBasis(Basis):
     def weighted(self, F: Any, P: Array, /) -> Array:
         return F * P
 
-    def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
+    def weighed_rows(self, x: Array, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
         d = w[..., None, :] - w[..., rows, None]
         xp = namespace(d)
         i = xp.arange(d.shape[-1], device=device(d))
-        F2 = 1 / xp.where(i[rows, None] == i, xp.inf, real(d) ** 2 + imag(d) ** 2 + floor)
-        return P[..., rows, :] * (d * F2), F2
+        own = i[rows, None] == i
+        F2 = 1 / xp.where(own, xp.inf, real(d) ** 2 + imag(d) ** 2 + floor)
+        return xp.where(own, x[..., rows, None], P[..., rows, :] * (d * F2)), F2
 
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
         return P + diagonal_matrix(x)

@@ -40,7 +40,6 @@ from .._array_api import (
     imag,
     is_complex,
     namespace,
-    on_diagonal,
     real,
 )
 from .._gauge import Gauge
@@ -199,27 +198,35 @@ class ConjugateBasis(Basis):
         Q = self.partners.rows_swapped(P)
         return K0 * P + K3 * Q + self.partners.swapped(minus_K2 * P - K1 * Q)
 
-    def weighed_rows(self, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
-        x, y = real(w), imag(w)
-        re = x[..., None, :] - x[..., rows, None]
-        near, far = (
-            y[..., None, :] - y[..., rows, None],
-            y[..., None, :] + y[..., rows, None],
-        )  # from w_i, from its conjugate
+    def weighed_rows(self, x: Array, P: Array, w: Array, rows: slice, floor: Array, /) -> tuple[Array, Array]:
+        a, b = real(w), imag(w)
+        re = a[..., None, :] - a[..., rows, None]
+        near, far = b[..., None, :] - b[..., rows, None], b[..., None, :] + b[..., rows, None]  # far: from conj(w_i)
         xp, square = namespace(w), re * re + floor
-        i = xp.arange(w.shape[-1], device=device(w))
-        partner = i + xp.astype(self.partners.up, i.dtype) - xp.astype(self.partners.down, i.dtype)
-        F2 = 1 / xp.where(i[rows, None] == i, xp.inf, square + near * near)
-        q, q_far = F2 / 2, 0.5 / xp.where(partner[..., rows, None] == i, xp.inf, square + far * far)
+        own, partner = self._on_diagonal(rows)
+        F2 = 1 / xp.where(own, xp.inf, square + near * near)
+        q, q_far = F2 / 2, 0.5 / xp.where(partner, xp.inf, square + far * far)
         Q, P = self.partners.rows_of_partners(P, rows), P[..., rows, :]
         F, G, near, far = re * q, re * q_far, near * q, far * q_far
-        return (F + G) * P + (near - far) * Q + self.partners.swapped((near + far) * P - (F - G) * Q), F2
+        weighted = (F + G) * P + (near - far) * Q + self.partners.swapped((near + far) * P - (F - G) * Q)
+        return weighted + self._diagonal_rows(x, rows), F2
+
+    def _on_diagonal(self, rows: slice) -> tuple[Array, Array]:
+        """Masks of rows: the diagonal, and where partners are."""
+        xp, up, down = namespace(self.V), self.partners.up, self.partners.down
+        i = xp.arange(self.V.shape[-1], device=device(self.V))
+        partner = i + xp.astype(up, i.dtype) - xp.astype(down, i.dtype)
+        return i[rows, None] == i, partner[..., rows, None] == i
+
+    def _diagonal_rows(self, x: Array, rows: slice) -> Array:
+        """Rows of the coefficients diag(x)."""
+        xp = namespace(x)
+        own, partner = self._on_diagonal(rows)
+        half = xp.where(self.partners.paired, imag(x) / 2, 0.0)[..., rows, None]
+        return xp.where(own, (real(x) / self._d)[..., rows, None], xp.where(partner, half, 0.0))
 
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
-        xp = namespace(x)
-        half = xp.where(self.partners.paired, imag(x) / 2, 0.0)[..., :, None]
-        own = (real(x) / self._d)[..., :, None]
-        return P + xp.where(on_diagonal(x), own, xp.where(self._beside, half, 0.0))
+        return P + self._diagonal_rows(x, slice(0, x.shape[-1]))
 
     def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
         along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))

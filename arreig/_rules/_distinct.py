@@ -19,24 +19,25 @@ _BLOCK = 2**13  # entries of a block
 
 
 class Weighed(NamedTuple):
-    """conj(F) o P of all pairs, and what else the sweep over F gives."""
+    """diag(x) + conj(F) o P, and what else the sweep over F gives."""
 
     P: Array
     largest_F2: Array  # (...), of |F_ij|^2
     sums: Array  # (..., n), sum_j |F_ij|^2 b_j
 
 
-def weighed(basis: Basis, P: Array, w: Array, size: Array, b: Array) -> Weighed:
-    """conj(F) o P of coefficients P, for nonnegative numbers b (..., n)."""
+def weighed(basis: Basis, x: Array, P: Array, w: Array, size: Array, b: Array) -> Weighed:
+    """diag(x) + conj(F) o P of coefficients P, for nonnegative numbers b (..., n)."""
     xp, n = namespace(P), P.shape[-1]
     floor = (roundoff(P) ** 3 * xp.where(size > 0, size, 1.0) ** 2)[..., None, None]
     rows = max(2, _BLOCK * n // max(prod(P.shape), 1))
     parts, tops, sums = [], [], []
     for start in range(0, n, rows):
-        part, F2 = basis.weighed_rows(P, w, slice(start, min(start + rows, n)), floor)
+        part, F2 = basis.weighed_rows(x, P, w, slice(start, min(start + rows, n)), floor)
         parts.append(part)
         tops.append(largest(F2, (-2, -1))[..., 0, 0])
         sums.append(basis.product(F2, b[..., None])[..., 0])
+    del P  # before more is allocated
     top = tops[0]
     for other in tops[1:]:
         top = xp.maximum(top, other)
@@ -77,8 +78,8 @@ class DistinctAdjointEquation(AdjointEquation):
         columns = basis.lengths * (self.lengths if self.Z is None else basis.norm(adjoint(self.Z) @ self.gh))
         top = largest(columns, -1)
         b = (columns / xp.where(top > 0, top, 1.0)) ** 2
-        weighted = weighed(basis, basis.tested(self.gh), self.w, self.size, b)
-        return basis.with_diagonal(weighted.P, self.gw), weighted.largest_F2, top * xp.sqrt(weighted.sums)
+        weighted = weighed(basis, self.gw, basis.tested(self.gh), self.w, self.size, b)
+        return weighted.P, weighted.largest_F2, top * xp.sqrt(weighted.sums)
 
     def some(self, where: Array) -> Self:
         """That of the members (N,) of a batch (N,), with an `inverted` basis."""
@@ -87,8 +88,8 @@ class DistinctAdjointEquation(AdjointEquation):
 
     def _solved(self, gw: Array, gh: Array) -> Array:
         basis = self.basis
-        weighted = weighed(basis, basis.tested(gh), self.w, self.size, 0 * self.sensitivity)
-        return basis.solve_adjoint(basis.with_diagonal(weighted.P, gw))
+        weighted = weighed(basis, gw, basis.tested(gh), self.w, self.size, 0 * self.sensitivity)
+        return basis.solve_adjoint(weighted.P)
 
     def asking(self, Y: Array) -> Array:
         """Columns (..., n) whose residual may be above rounding: by an estimate, or by one that is no less than it."""
