@@ -156,7 +156,7 @@ class ConjugateBasis(Basis):
         xp = namespace(x)
         return xp.where(self.partners.paired, xp.hypot(x, self.partners.swapped(x)), x)
 
-    @cached_property
+    @property
     def _swapped(self) -> Array:
         return self.partners.swapped(self.V)
 
@@ -230,12 +230,14 @@ class ConjugateBasis(Basis):
 
     def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
         along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
-        if along is not None:
-            G = G - (self.multiples(along) if is_complex(along) else self.V * along[..., None, :])
+        fixed = None
         if pattern is not None:
             t = namespace(V).where(self.partners.down, -imag(t), real(t))
-            G = G - real(pattern) * t[..., None, :]
-        return G
+            fixed = real(pattern) * t[..., None, :]
+            del pattern  # before more is allocated
+        if along is not None:
+            G = G - (self.multiples(along) if is_complex(along) else self.V * along[..., None, :])
+        return G if fixed is None else G - fixed
 
     def diagonal(self, P: Array, /) -> Array:
         return self._summed(diagonal(P), namespace(P).sum(namespace(P).where(self._beside, P, 0.0), axis=-1))

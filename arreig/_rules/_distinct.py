@@ -15,7 +15,7 @@ from ._basis import Basis
 from ._refinement import asks
 from .eig import AdjointEquation
 
-_BLOCK = 2**13  # entries of a block
+_BLOCK = 2**12  # entries of a block
 
 
 class Weighed(NamedTuple):
@@ -26,8 +26,9 @@ class Weighed(NamedTuple):
     sums: Array  # (..., n), sum_j |F_ij|^2 b_j
 
 
-def weighed(basis: Basis, x: Array, P: Array, w: Array, size: Array, b: Array) -> Weighed:
-    """diag(x) + conj(F) o P of coefficients P, for nonnegative numbers b (..., n)."""
+def weighed(basis: Basis, x: Array, gh: Array, w: Array, size: Array, b: Array) -> Weighed:
+    """diag(x) + conj(F) o P with P = V^H gh, for nonnegative numbers b (..., n)."""
+    P = basis.tested(gh)
     xp, n = namespace(P), P.shape[-1]
     floor = (roundoff(P) ** 3 * xp.where(size > 0, size, 1.0) ** 2)[..., None, None]
     rows = max(2, _BLOCK * n // max(prod(P.shape), 1))
@@ -78,7 +79,7 @@ class DistinctAdjointEquation(AdjointEquation):
         columns = basis.lengths * (self.lengths if self.Z is None else basis.norm(adjoint(self.Z) @ self.gh))
         top = largest(columns, -1)
         b = (columns / xp.where(top > 0, top, 1.0)) ** 2
-        weighted = weighed(basis, self.gw, basis.tested(self.gh), self.w, self.size, b)
+        weighted = weighed(basis, self.gw, self.gh, self.w, self.size, b)
         return weighted.P, weighted.largest_F2, top * xp.sqrt(weighted.sums)
 
     def some(self, where: Array) -> Self:
@@ -88,7 +89,7 @@ class DistinctAdjointEquation(AdjointEquation):
 
     def _solved(self, gw: Array, gh: Array) -> Array:
         basis = self.basis
-        weighted = weighed(basis, gw, basis.tested(gh), self.w, self.size, 0 * self.sensitivity)
+        weighted = weighed(basis, gw, gh, self.w, self.size, 0 * self.sensitivity)
         return basis.solve_adjoint(weighted.P)
 
     def asking(self, Y: Array) -> Array:
