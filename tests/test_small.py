@@ -86,12 +86,17 @@ def backward_errors(A: Any, w: Any, V: Any) -> Any:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("n", [2, 3])
-def test_closed_form_is_as_good_as_lapack(family: str, n: int, dtype: str) -> None:
+def test_closed_form_is_as_good_as_lapack(family: str, n: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In backward error, in the condition of V, and in the order; and what is left to LAPACK is LAPACK's, to the bit."""
     A = matrices(family, n, dtype)
     assert small.enough(A)
+    found, closed_form = (
+        [],
+        small.eig,
+    )  # asked twice it may differ by a member: sums round by where an array lies in memory
+    monkeypatch.setattr(small, "eig", lambda A: found.append(closed_form(A)) or found[0])
     w, V = lapack.BACKEND.eig(A)
-    done = small.eig(A)[2]
+    done = found[0][2]
     assert w.dtype == V.dtype == np.result_type(A, np.complex64)
     u = np.finfo(dtype).eps / 2
     assert backward_errors(A, w, V)[done].max(initial=0) <= 10 * u
