@@ -63,14 +63,15 @@ def _resolution(w: Array, size: Array, residual: Array | None) -> Array:
     return rounding if residual is None else namespace(w).where(2 * residual > rounding, 2 * residual, rounding)
 
 
-def resolved(least: Array, worst: Array, size: Array, residual: Array | None) -> Array:
-    """Members (...) by their least gap and largest kappa: no numerically equal eigenvalues, and a V that is not singular.
+def moderate(size: Array) -> Array:
+    """Members (...) with squares of gaps, and their inverses, that are normal numbers."""
+    info = namespace(size).finfo(size.dtype)
+    return (size > info.smallest_normal**0.25) & (size < info.max**0.25)
 
-    Only where squares of gaps, and their inverses, are normal numbers.
-    """
-    info = namespace(least).finfo(least.dtype)
-    tame = (size > info.smallest_normal**0.25) & (size < info.max**0.25)
-    return tame & ~numerically_singular(worst) & (least > 2 * worst * _resolution(least, size, residual))
+
+def resolved(least: Array, worst: Array, size: Array, residual: Array | None) -> Array:
+    """Members (...) by their least gap and largest kappa: no numerically equal eigenvalues, and a V that is not singular."""
+    return ~numerically_singular(worst) & (least > 2 * worst * _resolution(least, size, residual))
 
 
 def numerically_singular(kappa: Array) -> Array:

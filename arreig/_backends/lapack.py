@@ -121,6 +121,9 @@ class LapackBackend(StandardBackend):
     def held(self, n: int, /) -> AbstractContextManager[None]:
         return threads.limited(n)
 
+    def quiet(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
     def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
         return threads.run(function, parts)
 

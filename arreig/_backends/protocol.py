@@ -106,6 +106,9 @@ class Backend(Protocol):
     def held(self, n: int, /) -> AbstractContextManager[None]:
         """While products and factorisations of order n are made: keeps the library from threads that lose on such matrices."""
 
+    def quiet(self) -> AbstractContextManager[Any]:
+        """While results may overflow that are not used then: no warnings."""
+
     def at_once(self, members: int, n: int, /) -> int:
         """How many of the members of a batch of matrices of order n are best computed with at a time."""
 

@@ -150,6 +150,9 @@ class StandardBackend:
     def held(self, n: int, /) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def quiet(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def at_once(self, members: int, n: int, /) -> int:
         return members
 

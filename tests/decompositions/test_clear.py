@@ -10,15 +10,15 @@ from arreig._decompositions import _clear, _general
 from arreig._rules import _estimate
 from arreig._rules._spread import by_adjugates
 
-RNG = np.random.default_rng(23)
 DTYPES = ("float32", "float64", "complex64", "complex128")
 
 
 def random(shape: tuple[int, ...], dtype: str) -> Any:
     """Orthogonal matrices plus noise: eigenvalues apart, eigenvectors not orthogonal."""
-    A = np.linalg.qr(RNG.standard_normal(shape) + 1j * RNG.standard_normal(shape))[0]
-    A = A if dtype.startswith("complex") else np.linalg.qr(RNG.standard_normal(shape))[0]
-    return (A + 0.3 * RNG.standard_normal(shape) / shape[-1] ** 0.5).astype(dtype)
+    rng = np.random.default_rng(23)
+    A = np.linalg.qr(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))[0]
+    A = A if dtype.startswith("complex") else np.linalg.qr(rng.standard_normal(shape))[0]
+    return (A + 0.3 * rng.standard_normal(shape) / shape[-1] ** 0.5).astype(dtype)
 
 
 def both_ways(monkeypatch: pytest.MonkeyPatch, A: Any, gV: Any, gw: Any, **options: Any) -> tuple[Any, Any]:
@@ -45,7 +45,8 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, A: Any, gV: Any, gw: Any, **optio
 def test_both_ways_agree(
     monkeypatch: pytest.MonkeyPatch, dtype: str, batch: tuple[int, ...], n: int, gauge: str
 ) -> None:
-    z = RNG.uniform(1, 2, (*batch[:-1], *(1,) * bool(batch), n)).astype(np.dtype(dtype).type(0).real.dtype)
+    rng = np.random.default_rng(29)
+    z = rng.uniform(1, 2, (*batch[:-1], *(1,) * bool(batch), n)).astype(np.dtype(dtype).type(0).real.dtype)
     A = random((*batch, n, n), dtype)
     m = int(np.abs(arreig.eig(A, gauge="phase-free").eigenvectors).min((*range(len(batch)), -1)).argmax())
     gauges = {"component": arreig.Component(m), "functional": arreig.Functional(z)}
@@ -61,13 +62,15 @@ def test_both_ways_agree(
 
 def repeated(n: int) -> Any:
     """Two equal eigenvalues."""
-    X = np.linalg.qr(RNG.standard_normal((n, n)))[0] + 0.1 * RNG.standard_normal((n, n)) / n**0.5
+    rng = np.random.default_rng(29)
+    X = np.linalg.qr(rng.standard_normal((n, n)))[0] + 0.1 * rng.standard_normal((n, n)) / n**0.5
     return X * np.array([1.0, 1.0, *np.linspace(2, 3, n - 2)]) @ np.linalg.inv(X)
 
 
 @pytest.mark.parametrize("n", [3, 80])
 def test_what_is_refused_stays_refused(n: int) -> None:
-    gV = RNG.standard_normal((n, n))
+    rng = np.random.default_rng(29)
+    gV = rng.standard_normal((n, n))
     for A in (repeated(n), np.diag([1.0, 1.0, *np.linspace(2, 3, n - 2)])):
         with pytest.raises(arreig.DegenerateEigenvaluesError):
             arreig.eig_vjp(A, gV)
@@ -77,12 +80,35 @@ def test_what_is_refused_stays_refused(n: int) -> None:
         arreig.eig_vjp(random((n, n), "complex128"), gV, gauge="phase-free")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scales"), [("float64", [1e-300, 1e-160, 1e155, 1e300]), ("float32", [1e-30, 1e-9, 1e19, 1e30])]
+)
+def test_out_of_range(monkeypatch: pytest.MonkeyPatch, dtype: str, scales: list[float]) -> None:
+    """Where squares overflow or vanish, as one member among many too, both ways find the same, without a warning."""
+    B = np.array([[1.0, 2.0, 0.0], [3.0, 4.0, 1.0], [0.5, -1.0, 2.0]])
+    for scale in scales:
+        for A in (B * scale, B * np.where(np.arange(100) == 7, scale, 1.0)[:, None, None]):
+            A = A.astype(dtype)
+            w, V = arreig.eig(A)
+            monkeypatch.setattr(_general, "clear_vjp", _clear.clear_vjp)
+            own = arreig.eig_vjp(A, V * B[0, :, None].astype(dtype), w / np.abs(w))
+            monkeypatch.setattr(_general, "clear_vjp", lambda *_: None)
+            other = arreig.eig_vjp(A, V * B[0, :, None].astype(dtype), w / np.abs(w))
+            size = np.abs(other).max((-2, -1), keepdims=True)
+            assert (np.abs(own - other) <= 1e3 * np.finfo(dtype).eps * size).all()
+    E = np.eye(3, dtype=dtype) * np.asarray(scales[-3], dtype)  # of equal eigenvalues
+    np.testing.assert_allclose(arreig.eig_vjp(E, 0 * E, np.ones(3, dtype), degeneracy="mask"), np.eye(3), atol=1e-5)
+    with pytest.raises(arreig.DegenerateEigenvaluesError):
+        arreig.eig_vjp(np.diag([1, 1, 2]).astype(dtype), np.full((3, 3), np.finfo(dtype).max / 1e8, dtype))
+
+
 @pytest.mark.parametrize("scale", [0.05, 0.2, 0.5, 1.0])
 def test_far_from_normal(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
     """Triangles above the diagonal, up to where V is singular: both ways find the same gradient, or the same error."""
+    rng = np.random.default_rng(29)
     n = 70
-    A = np.diag(np.linspace(1, 2, n)) + scale * np.triu(RNG.standard_normal((n, n)), 1) / n**0.5
-    gV = RNG.standard_normal((n, n))
+    A = np.diag(np.linspace(1, 2, n)) + scale * np.triu(rng.standard_normal((n, n)), 1) / n**0.5
+    gV = rng.standard_normal((n, n))
 
     def outcome() -> Any:
         try:
@@ -120,6 +146,7 @@ def test_one_member_of_a_batch(members: int, n: int) -> None:
 @pytest.mark.parametrize("n", [64, 300])
 def test_estimates(n: int) -> None:
     """Norms of vectors with any structure, up to the factor that is allowed for."""
+    rng = np.random.default_rng(29)
     i = np.arange(n)
     structured = [
         np.eye(n),
@@ -128,7 +155,7 @@ def test_estimates(n: int) -> None:
         (-1.0) ** np.outer(i, i),
         np.outer(i, i + 1.0),
     ]
-    for X in (*structured, RNG.standard_normal((n, 20 * n)), RNG.standard_cauchy((n, 20 * n))):
+    for X in (*structured, rng.standard_normal((n, 20 * n)), rng.standard_cauchy((n, 20 * n))):
         Z = _estimate.combinations(np.empty((n, n), X.dtype))
         ratio = np.linalg.norm(Z.conj().T @ X, axis=0) / np.linalg.norm(X, axis=0).clip(1e-300)
         ratio = ratio[X.any(0)]
@@ -139,7 +166,8 @@ def test_estimates(n: int) -> None:
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_adjugates(n: int) -> None:
-    V = RNG.standard_normal((50, n, n)) + 1j * RNG.standard_normal((50, n, n))
+    rng = np.random.default_rng(29)
+    V = rng.standard_normal((50, n, n)) + 1j * rng.standard_normal((50, n, n))
     np.testing.assert_allclose(by_adjugates(V), np.linalg.inv(V).conj().mT, rtol=1e-10)
     V[7] = 1
     assert np.isnan(by_adjugates(V)[7]).all()

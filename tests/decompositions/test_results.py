@@ -146,9 +146,9 @@ def test_changing_the_arrays_does_not_change_the_derivatives() -> None:
 
 
 def test_copies() -> None:
-    A = RNG.standard_normal((4, 4))
-    gV = RNG.standard_normal((4, 4))
-    for res in (arreig.eig(A), arreig.eig(A, left=True), arreig.eigh(A + A.T)):
+    A, many = RNG.standard_normal((4, 4)), RNG.standard_normal((100, 4, 4))
+    for res in (arreig.eig(A), arreig.eig(A, left=True), arreig.eigh(A + A.T), arreig.eig(many)):
+        gV = np.broadcast_to(RNG.standard_normal((4, 4)), res.eigenvectors.shape)
         expected = res.vjp(gV)
         for other in (copy.copy(res), copy.deepcopy(res), pickle.loads(pickle.dumps(res))):
             np.testing.assert_array_equal(other.vjp(gV), expected)
