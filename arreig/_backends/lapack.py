@@ -22,8 +22,9 @@ _TINY, _MANY = 6, 64
 # Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls. An even number of
 # parts, whatever the number of threads, for results not to depend on it; one for no more entries than the last number.
 _AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
-# Orders, measured on two cores. Up to the first two threads of BLAS gain nothing in eig and under a fifth in eigh, and lose half
-# where the cores have other work; up to the second they gain less than threads over any batch.
+# Orders, measured on two cores. Up to the first two threads of BLAS gain less than a fifth in eigh, up to the second less than a
+# tenth in eig, and less than threads over any batch. In derivatives they gain more where the cores are idle, and lose more, up to
+# ten times, where the threads of another library wait on them, as torch's do after each of its calls.
 _MEDIUM, _LARGE = 256, 512
 
 
@@ -63,7 +64,7 @@ class LapackBackend(StandardBackend):
         if len(slices := _slices(A, 2.5e-7)) > 1:
             dtype = np.result_type(A.dtype, np.complex64)
             return EigPair(*_batched(self.solve_eig, A, slices, dtype, dtype))
-        with threads.limited(A.shape[-1], _MEDIUM):
+        with threads.limited(A.shape[-1], _LARGE):
             return EigPair(*self.solve_eig(A))
 
     def solve_eig(self, A: Array, /) -> EigPair:
@@ -119,7 +120,7 @@ class LapackBackend(StandardBackend):
         return factorise(V)
 
     def held(self, n: int, /) -> AbstractContextManager[None]:
-        return threads.limited(n)
+        return threads.limited(n, _LARGE)
 
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
