@@ -120,7 +120,7 @@ def _plain_norm(X: Array, axis: int | tuple[int, ...]) -> Array | None:
 
 NAMESPACE = ModuleType("numpy_api", __doc__)
 NAMESPACE.__dict__.update(
-    {name: getattr(standard, name) for name in dir(standard) if not name.startswith("_")},
+    {name: value for name, value in vars(standard).items() if not name.startswith("_")},
     all=_all,
     any=_any,
     arange=_arange,
