@@ -28,7 +28,8 @@ class LUFactor(ABC):
     """P L U = V^H for every matrix of the batch."""
 
     def __init__(self, V: Array) -> None:
-        self._V: Array | None = V
+        self._V = V
+        self._factorised = False
         self._shape = V.shape
         self._dtype = V.dtype
 
@@ -43,9 +44,9 @@ class LUFactor(ABC):
         out = np.array(X, dtype=self._dtype, order="C")
         if not out.size:
             return out
-        if self._V is not None:
-            self._factorise(self._V)
-            self._V = None
+        if not self._factorised:
+            self._factorise(self._V)  # threads that come at the same time find the same
+            self._factorised = True
         return self._solved(out.reshape(-1, *X.shape[-2:]), adjoint).reshape(X.shape)
 
     def solve(self, X: Array, /) -> Array:
@@ -58,7 +59,7 @@ class LUFactor(ABC):
 
     def inverse_adjoint(self) -> Array:
         """V^-H, of a batch by NumPy's loop, if it is asked for first."""
-        if self._V is not None and len(self._shape) > 2:
+        if not self._factorised and len(self._shape) > 2:
             with suppress(np.linalg.LinAlgError):
                 return np.linalg.inv(self._V.conj().mT)
         return self._solve(np.broadcast_to(np.eye(self._shape[-1], dtype=self._dtype), self._shape), True)
@@ -68,20 +69,19 @@ class LapackLU(LUFactor):
     """One factorisation after the other, used through BLAS: X^T L^T and its like, for X^T is what Fortran sees of X."""
 
     def _factorise(self, V: Array) -> None:
-        self._rows: list[list[int]] = []  # L U = (V^H)[rows]
-        self._factors = np.conj(V, order="C").reshape(
-            -1, *V.shape[-2:]
-        )  # a copy: the transposed are V^H, as LAPACK wants it
+        permutations: list[list[int]] = []  # L U = (V^H)[rows]
+        factors = np.conj(V, order="C").reshape(-1, *V.shape[-2:])  # a copy: transposed V^H, as LAPACK wants it
         (getrf,) = get_lapack_funcs(("getrf",), dtype=V.dtype)
-        for v in self._factors:
+        for v in factors:
             lu, pivots, _ = getrf(v.T, overwrite_a=1)
             v[...] = lu.T  # it is that already, if nothing was copied
             rows = list(range(len(pivots)))
             for i, j in enumerate(pivots.tolist()):
                 rows[i], rows[j] = rows[j], rows[i]
-            self._rows.append(rows)
-        diagonal = np.einsum("kii->ki", self._factors)  # a view
+            permutations.append(rows)
+        diagonal = np.einsum("kii->ki", factors)  # a view
         diagonal[diagonal == 0] = np.finfo(V.dtype).eps ** 2  # not by info, which names the first zero pivot only
+        self._factors, self._rows = factors, permutations
 
     def _solved(self, X: Array, adjoint: bool) -> Array:
         (trsm,) = get_blas_funcs(("trsm",), dtype=self._dtype)  # not kept: it cannot be pickled with a result
@@ -111,15 +111,15 @@ class BatchLU(LUFactor):
         a = np.moveaxis(np.conj(V).reshape(-1, *V.shape[-2:]), 0, -1).swapaxes(0, 1).copy()
         n, _, count = a.shape
         member = np.arange(count)
-        self._rows = np.repeat(np.arange(n)[:, None], count, axis=1)  # L U = (V^H)[rows]
+        rows = np.repeat(np.arange(n)[:, None], count, axis=1)  # L U = (V^H)[rows]
         for k in range(n):
             pivot = k + np.abs(a[k:, k]).argmax(axis=0)
-            for x in (a, self._rows):
+            for x in (a, rows):
                 x[k], x[pivot, ..., member] = x[pivot, ..., member].T, x[k].T.copy()
             a[k, k][a[k, k] == 0] = np.finfo(V.dtype).eps ** 2
             a[k + 1 :, k] /= a[k, k]
             a[k + 1 :, k + 1 :] -= a[k + 1 :, k, None] * a[k, None, k + 1 :]
-        self._lu = a
+        self._lu, self._rows = a, rows
 
     def _solved(self, X: Array, adjoint: bool) -> Array:
         x, n = np.moveaxis(X, 0, -1).copy(), self._shape[-1]
