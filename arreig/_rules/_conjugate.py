@@ -126,13 +126,6 @@ class ConjugateBasis(Basis):
         """The diagonal (..., n) of D."""
         return namespace(self.V).astype(self.partners.paired, self.V.dtype) + 1
 
-    @cached_property
-    def _beside(self) -> Array:
-        """Mask (..., n, n) of the entries that are partners of the diagonal."""
-        i = namespace(self.V).arange(self.V.shape[-1], device=device(self.V))
-        up, down = self.partners.up[..., :, None], self.partners.down[..., :, None]
-        return (up & (i[:, None] + 1 == i)) | (down & (i[:, None] == i + 1))
-
     def columns(self, X: Array, /) -> Array:
         return self.partners.mean_columns(X)
 
@@ -240,7 +233,9 @@ class ConjugateBasis(Basis):
         return G if fixed is None else G - fixed
 
     def diagonal(self, P: Array, /) -> Array:
-        return self._summed(diagonal(P), namespace(P).sum(namespace(P).where(self._beside, P, 0.0), axis=-1))
+        own, partner = self._on_diagonal(slice(0, P.shape[-1]))
+        xp = namespace(P)
+        return self._summed(diagonal(P), xp.sum(xp.where(partner & ~own, P, 0.0), axis=-1))
 
     def coefficients(self, P: Array, /) -> Array:
         xp, up, down = namespace(P), self.partners.up[..., :, None], self.partners.down[..., :, None]

@@ -5,7 +5,7 @@ A column x_j with the right-hand side b_j and the residual r_j is corrected by d
     ||r_j|| > c u ((||A||_F + |w_j|) ||x_j|| + ||b_j||) + u kappa_j ||A||_F ||x_j||      and      ||d_j|| < 0.1 ||x_j||
 
 The first sum is what rounding makes of a residual, c = 10 and from order 25 on 2 sqrt(n): of well-conditioned random matrices of
-order 32 to 1024 residuals of 0.5 to 1.2 sqrt(n) u were seen, and to remove these changed gradients by less than their error.
+order 32 to 1024 residuals of 0.5 to 1.2 sqrt(n) u were seen, and to remove these made gradients at best twice as accurate.
 The second is what the error of w_j, u kappa_j ||A||, makes of the residual of an exact x_j: to remove that would be to solve
 accurately for a wrong w_j, which made columns up to 58 times worse (Grcar matrices). Where the correction is not small, at
 u cond(V) near 1, refinement diverges.
