@@ -12,7 +12,7 @@ from .. import _order
 from .._array_api import promote_complex
 from .._errors import InputTypeError
 from .._types import Array, EigPair
-from . import small, threads
+from . import fortran, small, threads
 from .lu import factorise
 from .protocol import DefinitePairs, Factor, PencilPairs
 from .standard import StandardBackend, as_tuple
@@ -22,10 +22,14 @@ _TINY, _MANY = 6, 64
 # Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls. An even number of
 # parts, whatever the number of threads, for results not to depend on it; one for no more entries than the last number.
 _AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
-# Orders, measured on two cores. Up to the first two threads of BLAS gain less than a fifth in eigh, up to the second less than a
-# tenth in eig, and less than threads over any batch. In derivatives they gain more where the cores are idle, and lose more, up to
-# ten times, where the threads of another library wait on them, as torch's do after each of its calls.
-_MEDIUM, _LARGE = 256, 512
+# Orders, measured on two cores. Up to the first two threads of BLAS gain less than a fifth in eigh, up to the others less than a
+# tenth in eig of complex and of real matrices, and less than threads over any batch. In derivatives BLAS has one thread, and its
+# work is shared here: threads of BLAS wait on the cores, and where those of NumPy's BLAS, SciPy's and torch's wait for each
+# other they take up to ten times as long as one.
+_MEDIUM, _COMPLEX, _REAL = 256, 256, 1024
+_BLOCK = 2**12  # entries of a block of rows
+_ROOMY = 128  # order from which matrices are decomposed with room between their columns
+_SECONDS = {"f": 5e-11, "c": 1.8e-10}  # that a row of a product takes, divided by the other two lengths
 
 
 class LapackBackend(StandardBackend):
@@ -64,13 +68,19 @@ class LapackBackend(StandardBackend):
         if len(slices := _slices(A, 2.5e-7)) > 1:
             dtype = np.result_type(A.dtype, np.complex64)
             return EigPair(*_batched(self.solve_eig, A, slices, dtype, dtype))
-        with threads.limited(A.shape[-1], _LARGE):
+        with threads.limited(A.shape[-1], _COMPLEX if A.dtype.kind == "c" else _REAL):
             return EigPair(*self.solve_eig(A))
 
     def solve_eig(self, A: Array, /) -> EigPair:
         """The library's eigenpairs of a batch."""
-        w, V = np.linalg.eig(A)
-        return EigPair(promote_complex(w), promote_complex(V))
+        if A.shape[-1] < _ROOMY or not A.size:
+            w, V = np.linalg.eig(A)
+            return EigPair(promote_complex(w), promote_complex(V))
+        dtype = np.result_type(A, np.complex64)
+        w, V = np.empty(A.shape[:-1], dtype), np.empty(A.shape, dtype)
+        for i in np.ndindex(A.shape[:-2]):
+            w[i], V[i] = fortran.geev(A[i].astype(np.result_type(A, np.float64), copy=False))  # as NumPy, in double
+        return EigPair(w, V)
 
     def eigh(self, A: Array, /) -> EigPair:
         if len(slices := _slices(A, 7e-8)) > 1:
@@ -119,8 +129,35 @@ class LapackBackend(StandardBackend):
     def factorise(self, V: Array, /) -> Factor:
         return factorise(V)
 
+    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+        n = shape[-2]
+        rows = max(2, _BLOCK * n // max(prod(shape), 1))
+        if rows >= n:
+            return function(slice(0, n))
+        out = None
+        for start in range(0, n, rows):
+            here = slice(start, min(start + rows, n))
+            part = function(here)
+            if out is None:
+                out = np.empty(shape, part.dtype)
+            out[..., here, :] = part
+        return out
+
     def held(self, n: int, /) -> AbstractContextManager[None]:
-        return threads.limited(n, _LARGE)
+        return threads.limited(n, n)
+
+    def product(self, X: Array, Y: Array, /) -> Array:
+        rows, seconds = X.shape[-2], _SECONDS[Y.dtype.kind] * X.size * Y.shape[-1]
+        slices = threads.divided(rows, seconds / max(rows, 1))
+        if len(slices) == 1:
+            return X @ Y
+        out = np.empty((*Y.shape[:-2], rows, Y.shape[-1]), np.result_type(X, Y))
+
+        def fill(part: slice) -> None:
+            np.matmul(X[..., part, :], Y, out=out[..., part, :])
+
+        threads.run(fill, slices)
+        return out
 
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
@@ -166,7 +203,7 @@ def _slices(A: Array, seconds: float) -> list[slice]:
     """
     n, count = A.shape[-1], prod(A.shape[:-2])
     slices = threads.cut(count, seconds * n**2)
-    return slices if n <= _LARGE or count >= threads.number() else [slice(None)]
+    return slices if n <= _REAL // 2 or count >= threads.number() else [slice(None)]
 
 
 def _batched(function: Callable[[Array], Any], A: Array, slices: list[slice], *dtypes: Any) -> tuple[Array, ...]:

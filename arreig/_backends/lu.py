@@ -10,12 +10,13 @@ from contextlib import suppress
 from math import prod
 
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from .._types import Array
+from . import fortran, threads
 
 # A call of LAPACK takes 2 us, whatever the order; arithmetic over the batch was faster up to order 12, for 16 matrices or more.
 _TINY, _MANY = 12, 16
+_SECONDS = {"f": 8e-11, "c": 3e-10}  # that a column takes, by n^2
 
 
 def factorise(V: Array) -> "LUFactor":
@@ -38,16 +39,16 @@ class LUFactor(ABC):
 
     @abstractmethod
     def _solved(self, X: Array, adjoint: bool) -> Array:
-        """V^-1 X or V^-H X of a stack (members, n, m), which is not empty and becomes this object's."""
+        """V^-1 X or V^-H X of a stack (members, n, m), which is not empty."""
 
     def _solve(self, X: Array, adjoint: bool) -> Array:
-        out = np.array(X, dtype=self._dtype, order="C")
-        if not out.size:
-            return out
+        if not X.size:
+            return np.array(X, dtype=self._dtype)
         if not self._factorised:
             self._factorise(self._V)  # threads that come at the same time find the same
             self._factorised = True
-        return self._solved(out.reshape(-1, *X.shape[-2:]), adjoint).reshape(X.shape)
+        stack = X.reshape(-1, *X.shape[-2:])
+        return self._solved(stack, adjoint).reshape(X.shape)
 
     def solve(self, X: Array, /) -> Array:
         """V^-1 X."""
@@ -66,17 +67,14 @@ class LUFactor(ABC):
 
 
 class LapackLU(LUFactor):
-    """One factorisation after the other, used through BLAS: X^T L^T and its like, for X^T is what Fortran sees of X."""
+    """One factorisation after the other; columns of solutions are shared among threads."""
 
     def _factorise(self, V: Array) -> None:
         permutations: list[list[int]] = []  # L U = (V^H)[rows]
         factors = np.conj(V, order="C").reshape(-1, *V.shape[-2:])  # a copy: transposed V^H, as LAPACK wants it
-        (getrf,) = get_lapack_funcs(("getrf",), dtype=V.dtype)
         for v in factors:
-            lu, pivots, _ = getrf(v.T, overwrite_a=1)
-            v[...] = lu.T  # it is that already, if nothing was copied
-            rows = list(range(len(pivots)))
-            for i, j in enumerate(pivots.tolist()):
+            rows = list(range(len(v)))
+            for i, j in enumerate(fortran.getrf(v)):
                 rows[i], rows[j] = rows[j], rows[i]
             permutations.append(rows)
         diagonal = np.einsum("kii->ki", factors)  # a view
@@ -84,24 +82,23 @@ class LapackLU(LUFactor):
         self._factors, self._rows = factors, permutations
 
     def _solved(self, X: Array, adjoint: bool) -> Array:
-        (trsm,) = get_blas_funcs(("trsm",), dtype=self._dtype)  # not kept: it cannot be pickled with a result
+        n, m = X.shape[-2:]
+        slices = threads.divided(m, _SECONDS[self._dtype.kind] * n**2)
+        out = np.empty(X.shape, self._dtype)
+        for x, there, v, rows in zip(X, out, self._factors, self._rows, strict=True):
+            if adjoint:
+                x.take(rows, 0, out=there, mode="clip")  # the mode that needs no buffer
+            else:
+                np.conj(x, out=there)
 
-        def divide(x: Array, lu: Array, lower: bool) -> None:
-            """X^T (L^T)^-1 and its like, in place; where L is not transposed x is conjugate."""
-            trsm(1, lu, x.T, side=1, lower=lower, trans_a=adjoint, diag=lower, overwrite_b=1)
+            def divide(columns: slice, there: Array = there, v: Array = v) -> None:
+                for lower in (adjoint, not adjoint):
+                    fortran.trsm(v, there[:, columns], lower=lower, transposed=not adjoint)
 
-        if adjoint:
-            for x, v, rows in zip(X, self._factors, self._rows, strict=True):
-                x[...] = x[rows]
-                divide(x, v.T, True)
-                divide(x, v.T, False)
-            return X
-        np.conj(X, out=X)
-        for x, v, rows in zip(X, self._factors, self._rows, strict=True):
-            divide(x, v.T, False)
-            divide(x, v.T, True)
-            x[rows] = x.copy()
-        return np.conj(X, out=X)
+            threads.run(divide, slices)
+            if not adjoint:
+                there[rows] = np.conj(there)
+        return out
 
 
 class BatchLU(LUFactor):

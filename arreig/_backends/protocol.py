@@ -103,6 +103,12 @@ class Backend(Protocol):
     def factorise(self, V: Array, /) -> Factor:
         """V, ready to solve with."""
 
+    def product(self, X: Array, Y: Array, /) -> Array:
+        """X Y, for matrices of any batch, of one dtype."""
+
+    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+        """An array of that shape, whose rows [..., rows, :] are function(rows): a block at a time where that is faster."""
+
     def held(self, n: int, /) -> AbstractContextManager[None]:
         """While products and factorisations of order n are made: keeps the library from threads that lose on such matrices."""
 

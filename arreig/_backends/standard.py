@@ -147,6 +147,12 @@ class StandardBackend:
     def factorise(self, V: Array, /) -> Factor:
         return SolveFactor(V)
 
+    def product(self, X: Array, Y: Array, /) -> Array:
+        return X @ Y
+
+    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+        return function(slice(0, shape[-2]))
+
     def held(self, n: int, /) -> AbstractContextManager[None]:
         return nullcontext()
 

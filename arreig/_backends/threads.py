@@ -24,6 +24,8 @@ Numbers = list[tuple[Any, int]]  # of threads, of libraries
 
 _LEAST = 200e-6  # seconds of work in a slice; another thread has it after 50 us
 _PAYS = 4e-3  # seconds of work in all; on a busy machine another thread may come later than it takes to do less alone
+_PAYS_AT_ONCE = 4e-4  # the same of a single operation, whose time is known better
+_EACH_AT_ONCE = 2  # slices a thread of it; BLAS is slower on thin ones
 _EACH = 4  # slices a thread: one that the operating system keeps waiting holds up no more than that part
 # Orders: up to the first BLAS takes one thread by itself; up to the second it gets no more, for two gain little on idle cores.
 _TINY, _SMALL = 16, 128
@@ -147,6 +149,14 @@ def cut(count: int, seconds: float) -> list[slice]:
     if count < 2 or count * seconds < _PAYS or (threads := number()) < 2:
         return [slice(0, count)]
     parts = min(count, _EACH * threads, int(count * seconds / _LEAST))
+    return [slice(i, j) for i, j in pairwise(count * k // parts for k in range(parts + 1))]
+
+
+def divided(count: int, seconds: float) -> list[slice]:
+    """range(count), of one operation on large matrices, in slices for `run`, given the time that one index takes."""
+    if count * seconds < _PAYS_AT_ONCE or (threads := number()) < 2:
+        return [slice(0, count)]
+    parts = min(count, _EACH_AT_ONCE * threads)
     return [slice(i, j) for i, j in pairwise(count * k // parts for k in range(parts + 1))]
 
 

@@ -8,7 +8,7 @@ from .._degeneracy import numerically_singular
 from .._rules._basis import Basis, ComplexBasis
 from .._rules._conjugate import ConjugateBasis, Partners
 from .._rules._pencil import growth, times, times_adjoint
-from .._rules._spread import SpreadBasis, by_adjugates
+from .._rules._spread import Spread, by_adjugates
 from .._types import Array
 from . import _pencil
 from ._system import Eigensystem
@@ -63,10 +63,11 @@ class FactorisedEigensystem(Eigensystem):
     def basis(self) -> Basis:
         """V, and its inverse, for the rules."""
         if not self.conjugate:
-            return ComplexBasis(self.V, self.factor, self.pencil)
+            return ComplexBasis(self.V, self.factor, backend_for(self.V), self.pencil)
         partners = Partners.of(self.w)
         R = partners.columns(self.V)
-        return ConjugateBasis(R, partners, backend_for(R).factorise(R))
+        backend = backend_for(R)
+        return ConjugateBasis(R, partners, backend.factorise(R), backend)
 
     @cached_property
     def inverted(self) -> Basis:
@@ -74,7 +75,8 @@ class FactorisedEigensystem(Eigensystem):
         n = self.w.shape[-1]
         if not (self.spread or n in (2, 3)):
             return self.basis.inverted(self._left_columns)
-        basis = (SpreadBasis if self.spread else ComplexBasis)(self.V, self.factor)
+        backend = backend_for(self.V)
+        basis = ComplexBasis(self.V, self.factor, Spread(backend) if self.spread else backend)
         return basis.inverted(_finite(by_adjugates(self.V) if n in (2, 3) else basis.left))
 
     @cached_property

@@ -3,6 +3,7 @@
 from math import log
 
 from .._array_api import adjoint, device, matrix_norm, namespace, on_diagonal, promote_complex, roundoff
+from .._backends import backend_for
 from .._degeneracy import Raise, gaps, numerically_singular, transitive_closure
 from .._diagnosis import Diagnosis
 from .._errors import InputError
@@ -76,7 +77,7 @@ def diagnose(A: Array, /) -> Diagnosis:
         system.A,
         w,
         V,
-        ComplexBasis(V, system.factor),
+        ComplexBasis(V, system.factor, backend_for(V)),
         pairs=system.pairs,
         kappa=kappa,
         sensitivity=kappa,

@@ -29,6 +29,16 @@ from .._types import Array
 from ._pencil import Pencil
 
 
+class Arithmetic(Protocol):
+    """How a library multiplies, and computes by blocks of rows where that is faster."""
+
+    def product(self, X: Array, Y: Array, /) -> Array:
+        """X Y."""
+
+    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+        """An array of that shape, whose rows [..., rows, :] are function(rows)."""
+
+
 class Factor(Protocol):
     """V, or what stands in its place on the left, factorised."""
 
@@ -47,15 +57,15 @@ class Inverse:
     """V^-H itself."""
 
     W: Array
-    product: Callable[[Array, Array], Array]
+    arithmetic: Arithmetic
 
     def solve(self, X: Array, /) -> Array:
         """V^-1 X."""
-        return self.product(adjoint(self.W), X)
+        return self.arithmetic.product(adjoint(self.W), X)
 
     def solve_adjoint(self, X: Array, /) -> Array:
         """V^-H X."""
-        return self.product(self.W, X)
+        return self.arithmetic.product(self.W, X)
 
     def inverse_adjoint(self) -> Array:
         """V^-H."""
@@ -67,6 +77,7 @@ class Basis(ABC):
 
     pencil: Pencil | None
     V: Array  # as columns
+    arithmetic: Arithmetic
 
     @abstractmethod
     def columns(self, X: Array, /) -> Array:
@@ -94,7 +105,7 @@ class Basis(ABC):
 
     def product(self, X: Array, Y: Array, /) -> Array:
         """X Y."""
-        return X @ Y
+        return self.arithmetic.product(X, Y)
 
     @abstractmethod
     def norm(self, X: Array, /) -> Array:
@@ -198,6 +209,7 @@ class ComplexBasis(Basis):
 
     V: Array
     factor: Factor
+    arithmetic: Arithmetic
     pencil: Pencil | None = None
 
     def columns(self, X: Array, /) -> Array:
@@ -252,7 +264,15 @@ class ComplexBasis(Basis):
         return P + diagonal_matrix(x)
 
     def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
-        return gauge.project_cotangent(V, G)
+        along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
+
+        def of_rows(rows: slice) -> Array:
+            gh = G[..., rows, :]
+            if along is not None:
+                gh = gh - V[..., rows, :] * along[..., None, :]
+            return gh if pattern is None or t is None else gh - pattern[..., rows, :] * t[..., None, :]
+
+        return self.arithmetic.by_rows(of_rows, G.shape)
 
     def diagonal(self, P: Array, /) -> Array:
         return diagonal(P)
@@ -282,7 +302,7 @@ class ComplexBasis(Basis):
         return replace(self, V=self.V[where]).inverted(self.left[where])
 
     def inverted(self, W: Array, /) -> Basis:
-        return replace(self, factor=Inverse(W, self.product))
+        return replace(self, factor=Inverse(W, self.arithmetic))
 
     def left_seen(self, Z: Array, /) -> Array:
         return adjoint(self.factor.solve(repeated(Z, self.V)))

@@ -44,7 +44,7 @@ from .._array_api import (
 )
 from .._gauge import Gauge
 from .._types import Array
-from ._basis import Basis, Factor, Inverse, repeated
+from ._basis import Arithmetic, Basis, Factor, Inverse, repeated
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,7 @@ class ConjugateBasis(Basis):
     V: Array
     partners: Partners
     factor: Factor
+    arithmetic: Arithmetic
     pencil: None = None
 
     @cached_property
@@ -223,14 +224,17 @@ class ConjugateBasis(Basis):
 
     def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
         along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
-        fixed = None
-        if pattern is not None:
+        if t is not None:
             t = namespace(V).where(self.partners.down, -imag(t), real(t))
-            fixed = real(pattern) * t[..., None, :]
-            del pattern  # before more is allocated
-        if along is not None:
-            G = G - (self.multiples(along) if is_complex(along) else self.V * along[..., None, :])
-        return G if fixed is None else G - fixed
+
+        def of_rows(rows: slice) -> Array:
+            gh = G[..., rows, :]
+            if along is not None:
+                R = self.V[..., rows, :]
+                gh = gh - (self.scaled(R, along) if is_complex(along) else R * along[..., None, :])
+            return gh if pattern is None or t is None else gh - real(pattern[..., rows, :]) * t[..., None, :]
+
+        return self.arithmetic.by_rows(of_rows, G.shape)
 
     def diagonal(self, P: Array, /) -> Array:
         own, partner = self._on_diagonal(slice(0, P.shape[-1]))
@@ -245,10 +249,10 @@ class ConjugateBasis(Basis):
         return first - 1j * second  # T^H C
 
     def combined(self, P: Array, /) -> Array:
-        return (self.V * self._d[..., None, :]) @ P
+        return self.product(self.V * self._d[..., None, :], P)
 
     def tested(self, X: Array, /) -> Array:
-        return self.V.mT @ X
+        return self.product(self.V.mT, X)
 
     def solve(self, X: Array, /) -> Array:
         return self.factor.solve(X) / self._d[..., :, None]
@@ -257,7 +261,7 @@ class ConjugateBasis(Basis):
         return self.factor.solve_adjoint(P)
 
     def outer(self, Y: Array, /) -> Array:
-        return (Y * self._d[..., None, :]) @ self.V.mT
+        return self.product(Y * self._d[..., None, :], self.V.mT)
 
     def solve_outer(self, X: Array, /) -> Array:
         return self.factor.solve_adjoint(X.mT)
@@ -267,7 +271,7 @@ class ConjugateBasis(Basis):
         return replace(self, V=self.V[where], partners=partners).inverted(self.left[where])
 
     def inverted(self, W: Array, /) -> Basis:
-        return replace(self, factor=Inverse(W * self._d[..., None, :], self.product))
+        return replace(self, factor=Inverse(W * self._d[..., None, :], self.arithmetic))
 
     def left_seen(self, Z: Array, /) -> Array:
         return self.factor.solve(repeated(Z, self.V)).mT / self._d[..., None, :]

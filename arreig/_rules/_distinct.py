@@ -5,7 +5,7 @@ the cache. To the squares u^3 ||A||^2 is added, below rounding where eigenvalues
 """
 
 from dataclasses import dataclass, field, replace
-from math import prod
+from functools import reduce
 from typing import NamedTuple, Self
 
 from .._array_api import adjoint, conj, largest, namespace, roundoff
@@ -14,8 +14,6 @@ from .._types import Array
 from ._basis import Basis
 from ._refinement import asks
 from .eig import AdjointEquation
-
-_BLOCK = 2**12  # entries of a block
 
 
 class Weighed(NamedTuple):
@@ -29,22 +27,21 @@ class Weighed(NamedTuple):
 def weighed(basis: Basis, x: Array, gh: Array, w: Array, size: Array, b: Array) -> Weighed:
     """diag(x) + conj(F) o P with P = V^H gh, for nonnegative numbers b (..., n)."""
     P = basis.tested(gh)
-    xp, n = namespace(P), P.shape[-1]
+    xp = namespace(P)
     floor = (roundoff(P) ** 3 * xp.where(size > 0, size, 1.0) ** 2)[..., None, None]
-    rows = max(2, _BLOCK * n // max(prod(P.shape), 1))
-    parts, tops, sums = [], [], []
-    for start in range(0, n, rows):
-        part, F2 = basis.weighed_rows(x, P, w, slice(start, min(start + rows, n)), floor)
-        parts.append(part)
+    tops: list[Array] = []
+    sums: list[Array] = []
+
+    def of_rows(rows: slice) -> Array:
+        part, F2 = basis.weighed_rows(x, P, w, rows, floor)
         tops.append(largest(F2, (-2, -1))[..., 0, 0])
         sums.append(basis.product(F2, b[..., None])[..., 0])
-    del P  # before more is allocated
-    top = tops[0]
-    for other in tops[1:]:
-        top = xp.maximum(top, other)
-    if len(parts) == 1:
-        return Weighed(parts[0], top, sums[0])
-    return Weighed(xp.concat(parts, axis=-2), top, xp.concat(sums, axis=-1))
+        return part
+
+    weighted = basis.arithmetic.by_rows(of_rows, P.shape)
+    if len(tops) == 1:
+        return Weighed(weighted, tops[0], sums[0])
+    return Weighed(weighted, reduce(xp.maximum, tops), xp.concat(sums, axis=-1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,24 +5,28 @@ conj(v_k x v_l)/conj(det V), (j, k, l) cyclic. Where V is ill conditioned that i
 decides there.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from .._array_api import conj, device, namespace, real, roundoff
 from .._types import Array
-from ._basis import ComplexBasis
+from ._basis import Arithmetic
 
 
-class SpreadBasis(ComplexBasis):
-    """Products as sums of outer ones."""
+@dataclass(frozen=True)
+class Spread:
+    """Arithmetic with products that are sums of outer ones."""
+
+    other: Arithmetic
 
     def product(self, X: Array, Y: Array, /) -> Array:
-        return sum_of_outer(X, Y)
+        out = X[..., :, 0, None] * Y[..., 0, None, :]
+        for k in range(1, X.shape[-1]):
+            out = out + X[..., :, k, None] * Y[..., k, None, :]
+        return out
 
-
-def sum_of_outer(X: Array, Y: Array) -> Array:
-    """X Y."""
-    out = X[..., :, 0, None] * Y[..., 0, None, :]
-    for k in range(1, X.shape[-1]):
-        out = out + X[..., :, k, None] * Y[..., k, None, :]
-    return out
+    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+        return self.other.by_rows(function, shape)
 
 
 def by_adjugates(V: Array) -> Array:
