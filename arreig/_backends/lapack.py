@@ -26,8 +26,10 @@ _AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
 # tenth in eig of complex and of real matrices, and less than threads over any batch. In derivatives BLAS has one thread, and its
 # work is shared here: threads of BLAS wait on the cores, and where those of NumPy's BLAS, SciPy's and torch's wait for each
 # other they take up to ten times as long as one.
-_MEDIUM, _COMPLEX, _REAL = 256, 256, 1024
-_BLOCK = 2**12  # entries of a block of rows
+_MEDIUM, _COMPLEX, _REAL = 256, 512, 1024
+# Entries of a block of rows: of one matrix few, for the memory that they take; of many, which threads share, so many that threads
+# do not wait for each other between the steps.
+_BLOCK, _BLOCK_OF_MANY = 2**13, 2**15
 _ROOMY = 128  # order from which matrices are decomposed with room between their columns
 _SECONDS = {"f": 5e-11, "c": 1.8e-10}  # that a row of a product takes, divided by the other two lengths
 
@@ -130,8 +132,8 @@ class LapackBackend(StandardBackend):
         return factorise(V)
 
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
-        n = shape[-2]
-        rows = max(2, _BLOCK * n // max(prod(shape), 1))
+        n, size = shape[-2], prod(shape)
+        rows = max(2, (_BLOCK if size == prod(shape[-2:]) else _BLOCK_OF_MANY) * n // max(size, 1))
         if rows >= n:
             return function(slice(0, n))
         out = None

@@ -85,17 +85,20 @@ class LapackLU(LUFactor):
         n, m = X.shape[-2:]
         slices = threads.divided(m, _SECONDS[self._dtype.kind] * n**2)
         out = np.empty(X.shape, self._dtype)
-        for x, there, v, rows in zip(X, out, self._factors, self._rows, strict=True):
+        for x, there, lu, rows in zip(X, out, self._factors, self._rows, strict=True):
             if adjoint:
                 x.take(rows, 0, out=there, mode="clip")  # the mode that needs no buffer
             else:
                 np.conj(x, out=there)
 
-            def divide(columns: slice, there: Array = there, v: Array = v) -> None:
+            def divide(columns: slice, there: Array = there, lu: Array = lu) -> None:
                 for lower in (adjoint, not adjoint):
-                    fortran.trsm(v, there[:, columns], lower=lower, transposed=not adjoint)
+                    fortran.trsm(lu, there[:, columns], lower=lower, transposed=not adjoint)
 
-            threads.run(divide, slices)
+            if len(slices) == 1:
+                divide(slices[0])
+            else:
+                threads.run(divide, slices)
             if not adjoint:
                 there[rows] = np.conj(there)
         return out

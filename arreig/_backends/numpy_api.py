@@ -109,11 +109,17 @@ _SAFE = {np.dtype(t): _safe(t) for t in (np.float32, np.float64)}
 
 def _plain_norm(X: Array, axis: int | tuple[int, ...]) -> Array | None:
     form = "...ij,...ij->...j" if axis == -2 else "...ij,...ij->..."
-    if X.dtype.kind == "c":
-        x, y = X.real, X.imag
-        norm = np.hypot(np.sqrt(einsum(form, x, x)), np.sqrt(einsum(form, y, y)))
+    if X.dtype.kind != "c":
+        square = einsum(form, X, X)
+    elif X.strides[-1] == X.itemsize:
+        x = X.view(X.real.dtype)
+        square = einsum(form, x, x)
+        if axis == -2:
+            square = square[..., ::2] + square[..., 1::2]
     else:
-        norm = np.sqrt(einsum(form, X, X))
+        x, y = X.real, X.imag
+        square = einsum(form, x, x) + einsum(form, y, y)
+    norm = np.sqrt(square)
     least, most = _SAFE[norm.dtype]
     return norm if norm.size and smallest(norm, axis=None) > least and largest(norm, axis=None) < most else None
 

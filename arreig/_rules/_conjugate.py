@@ -29,6 +29,7 @@ Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cot
 """
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from .._array_api import (
@@ -72,14 +73,25 @@ class Partners:
         i = xp.arange(up.shape[0], device=device(up))
         return i + xp.astype(up, i.dtype) - xp.astype(down, i.dtype)
 
+    @cached_property
+    def _indices(self) -> dict[int, Array]:
+        return {}
+
+    def _index_of(self, m: int) -> Array:
+        """Where in an array (..., m, n), flattened, the partner of each entry of a row is."""
+        if m not in self._indices:
+            xp, (*batch, n), here = namespace(self.up), self.up.shape, device(self.up)
+            members = xp.arange(prod(batch), device=here) * (n * (m - 1))
+            rows = xp.arange(m, device=here) * n
+            first = xp.reshape(self._index, (prod(batch), 1, n)) + members[:, None, None]
+            self._indices[m] = xp.reshape(first + rows[:, None], (-1,))
+        return self._indices[m]
+
     def swapped(self, x: Array) -> Array:
         """x with partners exchanged on the last axis; x (..., n) or (..., m, n)."""
-        xp, up, down = namespace(x), self.up, self.down
-        if up.ndim == 1:
-            return xp.take(x, self._index, axis=-1)
-        if x.ndim > up.ndim:
-            up, down = up[..., None, :], down[..., None, :]
-        return xp.where(up, xp.roll(x, -1, axis=-1), xp.where(down, xp.roll(x, 1, axis=-1), x))
+        xp = namespace(x)
+        index = self._index if x.ndim == self.up.ndim else self._index_of(x.shape[-2])
+        return xp.reshape(xp.take(xp.reshape(x, (-1,)), index, axis=0), x.shape)
 
     def rows_swapped(self, X: Array) -> Array:
         """X (..., n, m) with partners exchanged on the last axis but one."""
@@ -197,13 +209,13 @@ class ConjugateBasis(Basis):
         re = a[..., None, :] - a[..., rows, None]
         near, far = b[..., None, :] - b[..., rows, None], b[..., None, :] + b[..., rows, None]  # far: from conj(w_i)
         xp, square = namespace(w), re * re + floor
-        own, partner = self._on_diagonal(rows)
+        own, partner = on_diagonal = self._on_diagonal(rows)
         F2 = 1 / xp.where(own, xp.inf, square + near * near)
         q, q_far = F2 / 2, 0.5 / xp.where(partner, xp.inf, square + far * far)
         Q, P = self.partners.rows_of_partners(P, rows), P[..., rows, :]
         F, G, near, far = re * q, re * q_far, near * q, far * q_far
         weighted = (F + G) * P + (near - far) * Q + self.partners.swapped((near + far) * P - (F - G) * Q)
-        return weighted + self._diagonal_rows(x, rows), F2
+        return weighted + self._diagonal_rows(x, rows, on_diagonal), F2
 
     def _on_diagonal(self, rows: slice) -> tuple[Array, Array]:
         """Masks of rows: the diagonal, and where partners are."""
@@ -212,15 +224,15 @@ class ConjugateBasis(Basis):
         partner = i + xp.astype(up, i.dtype) - xp.astype(down, i.dtype)
         return i[rows, None] == i, partner[..., rows, None] == i
 
-    def _diagonal_rows(self, x: Array, rows: slice) -> Array:
+    def _diagonal_rows(self, x: Array, rows: slice, on_diagonal: tuple[Array, Array]) -> Array:
         """Rows of the coefficients diag(x)."""
-        xp = namespace(x)
-        own, partner = self._on_diagonal(rows)
+        xp, (own, partner) = namespace(x), on_diagonal
         half = xp.where(self.partners.paired, imag(x) / 2, 0.0)[..., rows, None]
         return xp.where(own, (real(x) / self._d)[..., rows, None], xp.where(partner, half, 0.0))
 
     def with_diagonal(self, P: Array, x: Array, /) -> Array:
-        return P + self._diagonal_rows(x, slice(0, x.shape[-1]))
+        rows = slice(0, x.shape[-1])
+        return P + self._diagonal_rows(x, rows, self._on_diagonal(rows))
 
     def projected(self, gauge: Gauge, V: Array, G: Array, /) -> Array:
         along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
