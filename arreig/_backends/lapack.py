@@ -29,7 +29,7 @@ _AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
 _MEDIUM, _COMPLEX, _REAL = 256, 512, 1024
 # Entries of a block of rows: of one matrix few, for the memory that they take; of many, which threads share, so many that threads
 # do not wait for each other between the steps.
-_BLOCK, _BLOCK_OF_MANY = 2**13, 2**15
+_BLOCK, _BLOCK_OF_MANY, _LEAST_IN_BLOCKS = 2**13, 2**15, 2**12
 _ROOMY = 128  # order from which matrices are decomposed with room between their columns
 _SECONDS = {"f": 5e-11, "c": 1.8e-10}  # that a row of a product takes, divided by the other two lengths
 
@@ -131,18 +131,23 @@ class LapackBackend(StandardBackend):
     def factorise(self, V: Array, /) -> Factor:
         return factorise(V)
 
-    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+    def blocks(self, shape: tuple[int, ...], /) -> Sequence[slice]:
         n, size = shape[-2], prod(shape)
-        rows = max(2, (_BLOCK if size == prod(shape[-2:]) else _BLOCK_OF_MANY) * n // max(size, 1))
-        if rows >= n:
-            return function(slice(0, n))
-        out = None
-        for start in range(0, n, rows):
-            here = slice(start, min(start + rows, n))
-            part = function(here)
-            if out is None:
-                out = np.empty(shape, part.dtype)
-            out[..., here, :] = part
+        if size < _LEAST_IN_BLOCKS:
+            return [slice(0, n)]
+        most = _BLOCK if size == prod(shape[-2:]) else _BLOCK_OF_MANY
+        rows = max(2, min(most * n // size, n // 4))
+        return [slice(i, min(i + rows, n)) for i in range(0, n, rows)]
+
+    def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
+        first, *others = self.blocks(shape)
+        part = function(first)
+        if not others:
+            return part
+        out = np.empty(shape, part.dtype)
+        out[..., first, :] = part
+        for rows in others:
+            out[..., rows, :] = function(rows)
         return out
 
     def held(self, n: int, /) -> AbstractContextManager[None]:

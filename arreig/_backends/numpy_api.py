@@ -54,6 +54,10 @@ def _take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     return x.take(indices, axis=axis)
 
 
+def _reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Array:
+    return x.reshape(shape) if copy is None else standard.reshape(x, shape, copy=copy)
+
+
 def _squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     return x.squeeze(axis=axis)
 
@@ -139,6 +143,7 @@ NAMESPACE.__dict__.update(
     ones_like=_ones_like,
     only_device="cpu",
     plain_norm=_plain_norm,
+    reshape=_reshape,
     roll=_roll,
     squeeze=_squeeze,
     sum=_sum,

@@ -106,8 +106,11 @@ class Backend(Protocol):
     def product(self, X: Array, Y: Array, /) -> Array:
         """X Y, for matrices of any batch, of one dtype."""
 
+    def blocks(self, shape: tuple[int, ...], /) -> Sequence[slice]:
+        """Rows of an array of that shape, as many in a block as are best computed with at a time."""
+
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
-        """An array of that shape, whose rows [..., rows, :] are function(rows): a block at a time where that is faster."""
+        """An array of that shape, whose rows [..., rows, :] are function(rows), of every block."""
 
     def held(self, n: int, /) -> AbstractContextManager[None]:
         """While products and factorisations of order n are made: keeps the library from threads that lose on such matrices."""

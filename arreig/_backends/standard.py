@@ -150,6 +150,9 @@ class StandardBackend:
     def product(self, X: Array, Y: Array, /) -> Array:
         return X @ Y
 
+    def blocks(self, shape: tuple[int, ...], /) -> Sequence[slice]:
+        return [slice(0, shape[-2])]
+
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
         return function(slice(0, shape[-2]))
 

@@ -24,7 +24,7 @@ Numbers = list[tuple[Any, int]]  # of threads, of libraries
 
 _LEAST = 200e-6  # seconds of work in a slice; another thread has it after 50 us
 _PAYS = 4e-3  # seconds of work in all; on a busy machine another thread may come later than it takes to do less alone
-_PAYS_AT_ONCE = 4e-4  # the same of a single operation, whose time is known better
+_PAYS_AT_ONCE = 1e-3  # the same of a single operation, whose time is known better
 _EACH_AT_ONCE = 2  # slices a thread of it; BLAS is slower on thin ones
 _EACH = 4  # slices a thread: one that the operating system keeps waiting holds up no more than that part
 # Orders: up to the first BLAS takes one thread by itself; up to the second it gets no more, for two gain little on idle cores.

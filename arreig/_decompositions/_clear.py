@@ -63,9 +63,10 @@ def _clear(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
 
 
 def _of_moderate(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:
-    n, basis, size = system.V.shape[-1], system.basis, system.size
+    n, size = system.V.shape[-1], system.size
     degeneracy, gauge = system.options.degeneracy, system.options.gauge
     if gauge.open:
+        basis = system.basis
         lengths = basis.lengths * column_norm(gV)
         reach = basis.together(lengths)
 
@@ -78,6 +79,7 @@ def _of_moderate(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | 
         Z, basis = None, system.inverted
         kappa = basis.norm(basis.left) * basis.lengths
     else:
+        basis = system.basis
         Z = estimate.combinations(basis.V)
         kappa = basis.norm(basis.left_seen(Z)) * basis.lengths
     equation = DistinctAdjointEquation.of(

@@ -73,7 +73,7 @@ class FactorisedEigensystem(Eigensystem):
     def inverted(self) -> Basis:
         """A basis that multiplies by V^-H where the other one solves, for small matrices that are well conditioned."""
         n = self.w.shape[-1]
-        if not (self.spread or n in (2, 3)):
+        if not self.spread and n > 12:
             return self.basis.inverted(self._left_columns)
         backend = backend_for(self.V)
         basis = ComplexBasis(self.V, self.factor, Spread(backend) if self.spread else backend)

@@ -6,7 +6,7 @@ basis has them; a rule does no arithmetic on them but sums, and what a basis off
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -35,8 +35,11 @@ class Arithmetic(Protocol):
     def product(self, X: Array, Y: Array, /) -> Array:
         """X Y."""
 
+    def blocks(self, shape: tuple[int, ...], /) -> Sequence[slice]:
+        """Rows of an array of that shape, a block each."""
+
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
-        """An array of that shape, whose rows [..., rows, :] are function(rows)."""
+        """An array of that shape, whose rows [..., rows, :] are function(rows), of every block."""
 
 
 class Factor(Protocol):

@@ -29,6 +29,7 @@ Cotangents need not be closed. dA is real, so dV and dw are closed, and of a cot
 """
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -140,7 +141,7 @@ class ConjugateBasis(Basis):
         return namespace(self.V).astype(self.partners.paired, self.V.dtype) + 1
 
     def columns(self, X: Array, /) -> Array:
-        return self.partners.mean_columns(X)
+        return self.arithmetic.by_rows(lambda rows: self.partners.mean_columns(X[..., rows, :]), X.shape)
 
     def array(self, X: Array, /) -> Array:
         return self.partners.array(X)
@@ -162,13 +163,13 @@ class ConjugateBasis(Basis):
         xp = namespace(x)
         return xp.where(self.partners.paired, xp.hypot(x, self.partners.swapped(x)), x)
 
-    @property
-    def _swapped(self) -> Array:
-        return self.partners.swapped(self.V)
-
     def along(self, X: Array, /) -> Array:
-        xp = namespace(X)
-        a, b = xp.sum(self.V * X, axis=-2), xp.sum(self._swapped * X, axis=-2)
+        def of_rows(rows: slice) -> tuple[Array, Array]:
+            xp, V, here = namespace(X), self.V[..., rows, :], X[..., rows, :]
+            return xp.sum(V * here, axis=-2), xp.sum(self.partners.swapped(V) * here, axis=-2)
+
+        parts = map(of_rows, self.arithmetic.blocks(X.shape))
+        a, b = reduce(lambda x, y: (x[0] + y[0], x[1] + y[1]), parts)
         return self._summed(a, -b)
 
     def _summed(self, a: Array, b: Array) -> Array:
@@ -178,7 +179,7 @@ class ConjugateBasis(Basis):
         return re + 1j * xp.where(partners.paired, b - partners.swapped(b), 0.0)
 
     def multiples(self, c: Array, /) -> Array:
-        return self._scaled(self.V, self._swapped, c)
+        return self.scaled(self.V, c)
 
     @cached_property
     def squares(self) -> Array:
@@ -186,12 +187,8 @@ class ConjugateBasis(Basis):
         return namespace(a).where(self.partners.paired, a + self.partners.swapped(a), a)
 
     def scaled(self, X: Array, c: Array, /) -> Array:
-        return self._scaled(X, self.partners.swapped(X), c)
-
-    @staticmethod
-    def _scaled(X: Array, swapped: Array, c: Array) -> Array:
         minus_imag = real(1j * c)  # c may be a conjugate that is not computed yet, of which vmap has no imaginary part
-        return X * real(c)[..., None, :] + swapped * minus_imag[..., None, :]
+        return X * real(c)[..., None, :] + self.partners.swapped(X) * minus_imag[..., None, :]
 
     def weights(self, F: Array, /) -> Any:
         F = 0.5 * F

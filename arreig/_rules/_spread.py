@@ -5,7 +5,7 @@ conj(v_k x v_l)/conj(det V), (j, k, l) cyclic. Where V is ill conditioned that i
 decides there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .._array_api import conj, device, namespace, real, roundoff
@@ -24,6 +24,9 @@ class Spread:
         for k in range(1, X.shape[-1]):
             out = out + X[..., :, k, None] * Y[..., k, None, :]
         return out
+
+    def blocks(self, shape: tuple[int, ...], /) -> Sequence[slice]:
+        return self.other.blocks(shape)
 
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
         return self.other.by_rows(function, shape)
