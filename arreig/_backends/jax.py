@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from .._array_api import adjoint, diagonal, diagonal_matrix
 from .._errors import InputTypeError
 from .._types import Array, EigPair
+from .protocol import Factor
 from .standard import StandardBackend, as_tuple, warn_of_transfer
 
 
@@ -26,6 +29,32 @@ def _refused(primals: Any, tangents: Any) -> NoReturn:
 
 def _on_cpu(X: Array) -> bool:
     return not isinstance(X, jax.core.Tracer) and all(device.platform == "cpu" for device in X.devices())
+
+
+class LUFactor:
+    """P L U = V^H, of V^H and with tiny numbers for vanishing pivots, for the reasons given in `lu`."""
+
+    def __init__(self, V: Array) -> None:
+        M = adjoint(V)
+        lu, _, self._rows = jax.lax.linalg.lu(M)  # (P L U)[rows] = L U
+        self._lu = lu + diagonal_matrix(jnp.where(diagonal(lu) == 0, jnp.finfo(lu.dtype).eps ** 2, 0.0))
+
+    def _divided(self, X: Array, lower: bool, transposed: bool) -> Array:
+        """X multiplied from the left by the inverse of L or U, or of its adjoint."""
+        return jax.lax.linalg.triangular_solve(
+            self._lu, X, left_side=True, lower=lower, transpose_a=transposed, conjugate_a=transposed, unit_diagonal=lower
+        )
+
+    def solve(self, X: Array, /) -> Array:
+        y = self._divided(self._divided(X, False, True), True, True)
+        return jnp.take_along_axis(y, jnp.argsort(self._rows, axis=-1)[..., None], axis=-2)
+
+    def solve_adjoint(self, X: Array, /) -> Array:
+        y = jnp.take_along_axis(X, self._rows[..., None], axis=-2)
+        return self._divided(self._divided(y, True, False), False, False)
+
+    def inverse_adjoint(self) -> Array:
+        return self.solve_adjoint(jnp.broadcast_to(jnp.eye(self._lu.shape[-1], dtype=self._lu.dtype), self._lu.shape))
 
 
 class JaxBackend(StandardBackend):
@@ -48,6 +77,14 @@ class JaxBackend(StandardBackend):
 
     def eigvalsh(self, A: Array, /) -> Array:
         return super().eigvalsh(_untracked(A))
+
+    def factorise(self, V: Array, /) -> Factor:
+        return LUFactor(V)
+
+    def either(self, where: Array, yes: Callable[[], Any], no: Callable[[], Any], /) -> Any:
+        if self.readable(where):
+            return super().either(where, yes, no)
+        return jax.lax.cond(jnp.any(where), yes, no)
 
     def away(self, X: Array, /) -> str | None:
         return None if _on_cpu(X) else "JAX"

@@ -66,6 +66,9 @@ class Backend(Protocol):
     def seen_empty(self, where: Array, /) -> bool:
         """Whether no entry of `where` is True, if that can be seen without waiting for a device; no otherwise."""
 
+    def either(self, where: Array, yes: Callable[[], Any], no: Callable[[], Any], /) -> Any:
+        """yes(), or, if no entry of `where` is True and the library can tell that where Python cannot read it, no()."""
+
     def constant(self, X: Array, /) -> Array:
         """X, which the library then does not differentiate."""
 

@@ -87,6 +87,9 @@ class StandardBackend:
     def seen_empty(self, where: Array, /) -> bool:
         return False
 
+    def either(self, where: Array, yes: Callable[[], Any], no: Callable[[], Any], /) -> Any:
+        return yes()
+
     def constant(self, X: Array, /) -> Array:
         return X
 

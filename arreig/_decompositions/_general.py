@@ -191,15 +191,17 @@ class GeneralEigensystem(FactorisedEigensystem):
         A supplied (w, V) is not refined: it decomposes a matrix that is A only up to its residual. glimpsed: the columns that may
         ask, by an estimate.
         """
-        refine, constant = self.options.refine, backend_for(self.V).constant
+        refine, backend = self.options.refine, backend_for(self.V)
+        constant = backend.constant
         if self.supplied or not self.options.degeneracy.exact:
             return X
         if refine == "auto":
             if glimpsed is not None and not wanted(glimpsed, check=self.options.check):
                 return X
             residual = equation.residual(X)
-            asked = wanted(residual.asking, check=self.options.check)
-            return equation.corrected(X, residual, constant) if asked else X
+            if not wanted(residual.asking, check=self.options.check):
+                return X
+            return backend.either(residual.asking, lambda: equation.corrected(X, residual, constant), lambda: X)
         for _ in range(refine):
             X = equation.corrected(X, equation.residual(X), constant)
         return X
