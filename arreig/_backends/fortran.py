@@ -56,7 +56,8 @@ def geev(A: Numbers) -> tuple[Numbers, Numbers]:
     a[:, :n] = A.T
     w, rwork = np.empty(n, np.complex128), np.empty(2 * n)
     complex_matrix = dtype.kind == "c"
-    values = (w,) if complex_matrix else (rwork[:n], rwork[n:])
+    re, im = rwork[:n], rwork[n:]
+    values = (w,) if complex_matrix else (re, im)
     last = (rwork, ctypes.byref(info)) if complex_matrix else (ctypes.byref(info),)
     arguments = (b"N", b"V", n, a, ld, *values, None, 1, v, ld)
     _call("geev", dtype, *arguments, size, -1, *last)
@@ -66,7 +67,7 @@ def geev(A: Numbers) -> tuple[Numbers, Numbers]:
         raise LinAlgError(f"the QR algorithm did not converge (LAPACK's geev returned info = {info.value})")
     if complex_matrix:
         return w, np.ascontiguousarray(v[:, :n].T)
-    w.real, w.imag = values
+    w.real, w.imag = re, im
     V = v[:, :n].astype(np.complex128)  # of a pair real and imaginary part
     up = np.flatnonzero(w.imag > 0)
     V[up] += 1j * V[up + 1]
@@ -85,7 +86,7 @@ def getrf(a: Numbers) -> list[int]:
 def trsm(lu: Numbers, x: Numbers, *, lower: bool, transposed: bool) -> None:
     """x := x (n, m) multiplied from the left by the inverse of one of the factors that `getrf` made, or of its transpose.
 
-    lower: of P L U = a^T the factor is L. transposed: the inverse of L^T, else of L; x is stored by rows, maybe of a wider matrix.
+    lower: of P L U = a^T the factor is L. transposed: the inverse of L^T, else of L. x: stored by rows, maybe of a wider matrix.
     """
     (n, m), one = x.shape, np.ones(1, x.dtype)
     # What Fortran sees is x^T, multiplied from the right: x^T L^-T is (L^-1 x)^T.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._array_api import adjoint, diagonal, diagonal_matrix
+from .._array_api import adjoint, diagonal, diagonal_matrix, roundoff
 from .._errors import InputTypeError
 from .._types import Array, EigPair
 from .protocol import Factor
@@ -37,12 +37,18 @@ class LUFactor:
     def __init__(self, V: Array) -> None:
         M = adjoint(V)
         lu, _, self._rows = jax.lax.linalg.lu(M)  # (P L U)[rows] = L U
-        self._lu = lu + diagonal_matrix(jnp.where(diagonal(lu) == 0, jnp.finfo(lu.dtype).eps ** 2, 0.0))
+        self._lu = lu + diagonal_matrix(jnp.where(diagonal(lu) == 0, roundoff(V) ** 2, 0.0))
 
     def _divided(self, X: Array, lower: bool, transposed: bool) -> Array:
         """X multiplied from the left by the inverse of L or U, or of its adjoint."""
         return jax.lax.linalg.triangular_solve(
-            self._lu, X, left_side=True, lower=lower, transpose_a=transposed, conjugate_a=transposed, unit_diagonal=lower
+            self._lu,
+            X,
+            left_side=True,
+            lower=lower,
+            transpose_a=transposed,
+            conjugate_a=transposed,
+            unit_diagonal=lower,
         )
 
     def solve(self, X: Array, /) -> Array:

@@ -270,10 +270,10 @@ class ComplexBasis(Basis):
         along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
 
         def of_rows(rows: slice) -> Array:
-            gh = G[..., rows, :]
+            gh = rows_of(G, rows)
             if along is not None:
-                gh = gh - V[..., rows, :] * along[..., None, :]
-            return gh if pattern is None or t is None else gh - pattern[..., rows, :] * t[..., None, :]
+                gh = gh - rows_of(V, rows) * along[..., None, :]
+            return gh if pattern is None or t is None else gh - rows_of(pattern, rows) * t[..., None, :]
 
         return self.arithmetic.by_rows(of_rows, G.shape)
 
@@ -318,3 +318,8 @@ class ComplexBasis(Basis):
 def repeated(Z: Array, V: Array) -> Array:
     """Z for every member of the batch."""
     return namespace(V).broadcast_to(Z, (*V.shape[:-1], Z.shape[-1]))
+
+
+def rows_of(X: Array, rows: slice) -> Array:
+    """X[..., rows, :], and X itself if those are all: torch's older vmap has no view for that."""
+    return X if rows == slice(0, X.shape[-2]) else X[..., rows, :]

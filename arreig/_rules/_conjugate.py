@@ -46,7 +46,7 @@ from .._array_api import (
 )
 from .._gauge import Gauge
 from .._types import Array
-from ._basis import Arithmetic, Basis, Factor, Inverse, repeated
+from ._basis import Arithmetic, Basis, Factor, Inverse, repeated, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class ConjugateBasis(Basis):
         return namespace(self.V).astype(self.partners.paired, self.V.dtype) + 1
 
     def columns(self, X: Array, /) -> Array:
-        return self.arithmetic.by_rows(lambda rows: self.partners.mean_columns(X[..., rows, :]), X.shape)
+        return self.arithmetic.by_rows(lambda rows: self.partners.mean_columns(rows_of(X, rows)), X.shape)
 
     def array(self, X: Array, /) -> Array:
         return self.partners.array(X)
@@ -165,7 +165,7 @@ class ConjugateBasis(Basis):
 
     def along(self, X: Array, /) -> Array:
         def of_rows(rows: slice) -> tuple[Array, Array]:
-            xp, V, here = namespace(X), self.V[..., rows, :], X[..., rows, :]
+            xp, V, here = namespace(X), rows_of(self.V, rows), rows_of(X, rows)
             return xp.sum(V * here, axis=-2), xp.sum(self.partners.swapped(V) * here, axis=-2)
 
         parts = map(of_rows, self.arithmetic.blocks(X.shape))
@@ -237,11 +237,11 @@ class ConjugateBasis(Basis):
             t = namespace(V).where(self.partners.down, -imag(t), real(t))
 
         def of_rows(rows: slice) -> Array:
-            gh = G[..., rows, :]
+            gh = rows_of(G, rows)
             if along is not None:
-                R = self.V[..., rows, :]
+                R = rows_of(self.V, rows)
                 gh = gh - (self.scaled(R, along) if is_complex(along) else R * along[..., None, :])
-            return gh if pattern is None or t is None else gh - real(pattern[..., rows, :]) * t[..., None, :]
+            return gh if pattern is None or t is None else gh - real(rows_of(pattern, rows)) * t[..., None, :]
 
         return self.arithmetic.by_rows(of_rows, G.shape)
 
