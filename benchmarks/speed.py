@@ -2,8 +2,10 @@
 
 `python -m benchmarks.speed` prints the tables and saves the pictures. All is measured in a process that starts with the number of
 threads fixed: BLAS's by its environment variables, torch's by its own setting, XLA's by the cores that the process may use, and
-with them all the others'. Times of one thread are processor time. Sides take turns; times are medians, and ratios medians of
-those within a turn.
+with them all the others'. Times of one thread are processor time. Sides take turns, of several threads each on idle cores; times
+are medians, and ratios medians of those within a turn.
+
+BLAS chooses its kernels by the processor unless OPENBLAS_CORETYPE does; the table says which it has.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +37,7 @@ TURNS = 5
 SECONDS = 10.0  # of one case, after which it gets no further turn
 NORMAL = 0.2  # part of the matrices that is not orthogonal
 MANY = 2**16  # numbers in a batch of which the memory is measured
+SETTLED = 0.12  # seconds after which no thread of the side before keeps a core busy, as those of OpenBLAS do for a tenth of one
 WARM = 256  # largest order of which every side has a turn that does not count; above, only those that compile
 
 
@@ -94,6 +97,8 @@ def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
 
     def turn(name: str) -> tuple[float, float]:
         side, (X, weights) = sides[name], taken[name]
+        if now is perf_counter:
+            sleep(SETTLED)
         start = now()
         state = side.forward(X)
         forward = now() - start
@@ -214,14 +219,17 @@ def import_time(turns: int) -> str:
 def machine(threads: int) -> str:
     """What the numbers depend on."""
     import torch
+    from threadpoolctl import threadpool_info
 
+    kernels = sorted({x["architecture"] for x in threadpool_info() if x["internal_api"] == "openblas"})
     names = ("arreig", "numpy", "scipy", "torch", "jax", "autograd")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     libraries = ", ".join(f"{name} {version(name)}" for name in names)
     plural, kind = "s" * (threads > 1), "processor" if clock() is process_time else "elapsed"
     return (
         f"{threads} thread{plural}, {kind} time: {cores} of {os.cpu_count()} cores open to the process; "
-        f"OPENBLAS_NUM_THREADS = {os.environ.get('OPENBLAS_NUM_THREADS')}, torch {torch.get_num_threads()}; "
+        f"OPENBLAS_NUM_THREADS = {os.environ.get('OPENBLAS_NUM_THREADS')}, its kernels {' and '.join(kernels) or 'none'}, "
+        f"torch {torch.get_num_threads()}; "
         f"Python {platform.python_version()}, {libraries}"
     )
 
