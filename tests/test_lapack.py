@@ -83,6 +83,13 @@ def test_no_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
         fortran.geev(np.eye(2))
 
 
+def test_other_integers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A routine called with integers of another length would write anywhere."""
+    monkeypatch.setattr(fortran, "_name", lambda _: b"void (blas_int *, double *)")
+    with pytest.raises(ImportError, match=r"expected SciPy to export dgetrf .* int, got void \(blas_int"):
+        fortran._routine.__wrapped__("dgetrf")
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(5, 5), (3, 20, 20), (90, 90)], ids=str)
 def test_factorisations(in_threads: list[int], shape: tuple[int, ...], dtype: str) -> None:

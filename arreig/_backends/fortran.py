@@ -8,6 +8,7 @@ Matrices are stored by columns there. What is stored by rows here is the transpo
 """
 
 import ctypes
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -31,6 +32,8 @@ def _routine(name: str) -> Callable[..., None]:
     exported = cython_lapack.__pyx_capi__ | cython_blas.__pyx_capi__
     capsule = exported[name]
     signature = _name(capsule)
+    if not re.search(rb"\bint \*", signature):  # of a build with longer ones
+        raise ImportError(f"expected SciPy to export {name} with arguments of type int, got {signature.decode()}")
     count = signature.count(b",") + 1
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count)(_address(capsule, signature))
 
