@@ -13,6 +13,8 @@ from .._types import Array
 from . import _pencil
 from ._system import Eigensystem
 
+_TINY = 12  # order up to which batches were faster in complex arithmetic
+
 
 @dataclass(frozen=True, eq=False)
 class FactorisedEigensystem(Eigensystem):
@@ -71,9 +73,12 @@ class FactorisedEigensystem(Eigensystem):
 
     @cached_property
     def inverted(self) -> Basis:
-        """A basis that multiplies by V^-H where the other one solves, for small matrices that are well conditioned."""
+        """A basis that multiplies by V^-H where the other one solves, for small matrices that are well conditioned.
+
+        Of a batch of tiny ones it is complex: there real arithmetic takes more steps, and no step takes the time of its products.
+        """
         n = self.w.shape[-1]
-        if not self.spread and n > 12:
+        if n > (_TINY if self.batch else 3):
             return self.basis.inverted(self._left_columns)
         backend = backend_for(self.V)
         basis = ComplexBasis(self.V, self.factor, Spread(backend) if self.spread else backend)
