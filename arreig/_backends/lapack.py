@@ -22,11 +22,11 @@ _TINY, _MANY = 6, 64
 # Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls. An even number of
 # parts, whatever the number of threads, for results not to depend on it; one for no more entries than the last number.
 _AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
-# Orders, measured on two cores. Up to the first two threads of BLAS gain less than a fifth in eigh, up to the others less than a
-# tenth in eig of complex and of real matrices, and less than threads over any batch. In derivatives BLAS has one thread, and its
-# work is shared here: threads of BLAS wait on the cores, and where those of NumPy's BLAS, SciPy's and torch's wait for each
-# other they take up to ten times as long as one.
-_MEDIUM, _COMPLEX, _REAL = 256, 512, 1024
+# Orders up to which BLAS has one thread, for on two cores two gain less than a fifth: in eigh, in its derivatives, in eig of
+# complex matrices, of real ones. Threads over any batch gain more. Idle threads of BLAS keep the cores busy for a tenth of a
+# second: those of NumPy's BLAS, SciPy's and torch's lose, up to ten times, where they wait for each other. So derivatives of eig
+# leave one to BLAS, and share products and solutions here.
+_MEDIUM, _LARGE, _COMPLEX, _REAL = 256, 512, 512, 1024
 # Entries of a block of rows: of one matrix few, for the memory that they take; of many, which threads share, so many that threads
 # do not wait for each other between the steps.
 _BLOCK, _BLOCK_OF_MANY, _LEAST_IN_BLOCKS = 2**13, 2**15, 2**12
@@ -150,8 +150,8 @@ class LapackBackend(StandardBackend):
             out[..., rows, :] = function(rows)
         return out
 
-    def held(self, n: int, /) -> AbstractContextManager[None]:
-        return threads.limited(n, n)
+    def held(self, n: int, own_threads: bool, /) -> AbstractContextManager[None]:
+        return threads.limited(n, n if own_threads else _LARGE)
 
     def product(self, X: Array, Y: Array, /) -> Array:
         rows, seconds = X.shape[-2], _SECONDS[Y.dtype.kind] * X.size * Y.shape[-1]

@@ -115,8 +115,11 @@ class Backend(Protocol):
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
         """An array of that shape, whose rows [..., rows, :] are function(rows), of every block."""
 
-    def held(self, n: int, /) -> AbstractContextManager[None]:
-        """While products and factorisations of order n are made: keeps the library from threads that lose on such matrices."""
+    def held(self, n: int, own_threads: bool, /) -> AbstractContextManager[None]:
+        """While products and factorisations of order n are made: keeps the library from threads that lose on such matrices.
+
+        own_threads: and from all others, for `product` and `Factor` have their own.
+        """
 
     def quiet(self) -> AbstractContextManager[Any]:
         """While results may overflow that are not used then: no warnings."""

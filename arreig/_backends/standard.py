@@ -159,7 +159,7 @@ class StandardBackend:
     def by_rows(self, function: Callable[[slice], Array], shape: tuple[int, ...], /) -> Array:
         return function(slice(0, shape[-2]))
 
-    def held(self, n: int, /) -> AbstractContextManager[None]:
+    def held(self, n: int, own_threads: bool, /) -> AbstractContextManager[None]:
         return nullcontext()
 
     def quiet(self) -> AbstractContextManager[Any]:

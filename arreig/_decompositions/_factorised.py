@@ -132,7 +132,7 @@ class FactorisedEigensystem(Eigensystem):
         xp, basis, norm = namespace(self.V), self.basis, self.left_lengths
         W = self._left_columns * (1 / xp.where(norm > 0, norm, 1.0))[..., None, :]
         BWw = times_adjoint(self.pencil, basis.scaled(W, conj(self.w)))
-        residual = basis.norm(adjoint(basis.matrix(self.decomposed)) @ W - BWw) / self._growth
+        residual = basis.norm(basis.product(adjoint(basis.matrix(self.decomposed)), W) - BWw) / self._growth
         return residual if self.pencil is None else xp.where(self.pencil.infinite, 0.0, residual)
 
     @property

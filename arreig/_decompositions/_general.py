@@ -43,6 +43,8 @@ _LEFT, _LEFT_SPLIT = 1e-2, 5e-2
 class GeneralEigensystem(FactorisedEigensystem):
     """Eigenvalues and right eigenvectors, both complex, and their derivatives."""
 
+    own_threads = True
+
     @classmethod
     def of(
         cls,

@@ -28,7 +28,7 @@ def held(derivative: Derivative) -> Derivative:
 
     @wraps(derivative)
     def inside(self: "Eigensystem", *arguments: Any, **options: Any) -> Any:
-        with backend_for(self.V).held(self.V.shape[-1]):
+        with backend_for(self.V).held(self.V.shape[-1], self.own_threads):
             return derivative(self, *arguments, **options)
 
     return cast(Derivative, inside)
@@ -49,6 +49,7 @@ class Eigensystem(ABC):
     separated: Array | None = field(default=None, kw_only=True)  # (..., n, n) pairs that `Split` separated
     failed: Array | None = field(default=None, kw_only=True)  # (...) members with an error that nobody has read
     pencil: Pencil | None = field(default=None, kw_only=True)  # B scaled, and w with it
+    own_threads: ClassVar[bool] = False  # whether products of derivatives are left to `Backend.product`
     definite: ClassVar[bool] = False  # whether B has to be Hermitian positive definite
 
     @classmethod

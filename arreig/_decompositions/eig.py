@@ -176,8 +176,8 @@ def eig(
     -----
     ``docs/repeated_eigenvalues.md`` explains which `degeneracy` is for which loss, and why.
 
-    Batches of NumPy arrays are shared among as many threads as BLAS may use (``OPENBLAS_NUM_THREADS``,
-    ``threadpoolctl.threadpool_limits``), with one thread of BLAS in each.
+    Batches of NumPy arrays, and the products and solutions in derivatives of a large matrix, are shared among as many threads as
+    BLAS may use (``OPENBLAS_NUM_THREADS``, ``threadpoolctl.threadpool_limits``), with one thread of BLAS in each.
 
     References
     ----------

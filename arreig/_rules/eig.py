@@ -125,7 +125,7 @@ class TangentEquation:
         """R."""
         basis, pencil = self.basis, self.basis.pencil
         Sdw = basis.scaled(times(pencil, basis.V), X.dw)
-        R = Sdw - self.dM - (basis.matrix(self.A) @ X.U - basis.scaled(times(pencil, X.U), self.w))
+        R = Sdw - self.dM - (basis.product(basis.matrix(self.A), X.U) - basis.scaled(times(pencil, X.U), self.w))
         given, u = basis.norm(self.dM) + basis.norm(Sdw), basis.norm(X.U)
         asking = asks(basis.norm(R), u, given, self.w, self.sensitivity, self.size)
         return Residual(R, asking & ~self.left_out, u)
@@ -144,8 +144,8 @@ class TangentEquation:
 
 def _moved(dA: Array, dB: Array | None, w: Array, basis: Basis) -> Array:
     """The columns (dA - w_j dB) v_j."""
-    dM = basis.matrix(dA) @ basis.V
-    return dM if dB is None else dM - basis.scaled(basis.matrix(dB) @ basis.V, w)
+    dM = basis.product(basis.matrix(dA), basis.V)
+    return dM if dB is None else dM - basis.scaled(basis.product(basis.matrix(dB), basis.V), w)
 
 
 def jvp(equation: TangentEquation, X: Tangents, V: Array, /, *, gauge: Gauge) -> tuple[Array, Array]:
