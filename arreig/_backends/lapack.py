@@ -20,7 +20,8 @@ from .standard import StandardBackend, as_tuple
 # Matrices for which sums over the batch are faster than products of single ones: up to this order, at least so many.
 _TINY, _MANY = 6, 64
 # Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls. An even number of
-# parts, whatever the number of threads, for results not to depend on it; one for no more entries than the last number.
+# parts, whatever the number of threads, for results of batches not to depend on it; one for no more entries than the last number.
+# (Products and solutions of one large matrix are cut by the number of threads, and round accordingly.)
 _AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
 # Orders up to which BLAS has one thread, for on two cores two gain less than a fifth: in eigh, in its derivatives, in eig of
 # complex matrices, of real ones. Threads over any batch gain more. Idle threads of BLAS keep the cores busy for a tenth of a
@@ -158,7 +159,8 @@ class LapackBackend(StandardBackend):
         slices = threads.divided(rows, seconds / max(rows, 1))
         if len(slices) == 1:
             return X @ Y
-        out = np.empty((*Y.shape[:-2], rows, Y.shape[-1]), np.result_type(X, Y))
+        batch = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2])
+        out = np.empty((*batch, rows, Y.shape[-1]), np.result_type(X, Y))
 
         def fill(part: slice) -> None:
             np.matmul(X[..., part, :], Y, out=out[..., part, :])
@@ -210,7 +212,7 @@ def _slices(A: Array, seconds: float) -> list[slice]:
     """
     n, count = A.shape[-1], prod(A.shape[:-2])
     slices = threads.cut(count, seconds * n**2)
-    return slices if n <= _REAL // 2 or count >= threads.number() else [slice(None)]
+    return slices if n <= _LARGE or count >= threads.number() else [slice(None)]
 
 
 def _batched(function: Callable[[Array], Any], A: Array, slices: list[slice], *dtypes: Any) -> tuple[Array, ...]:

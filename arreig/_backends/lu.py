@@ -47,7 +47,7 @@ class LUFactor(ABC):
         if not self._factorised:
             self._factorise(self._V)  # threads that come at the same time find the same
             self._factorised = True
-        stack = X.reshape(-1, *X.shape[-2:])
+        stack = X.astype(self._dtype, copy=False).reshape(-1, *X.shape[-2:])
         return self._solved(stack, adjoint).reshape(X.shape)
 
     def solve(self, X: Array, /) -> Array:

@@ -13,7 +13,7 @@ from .._types import Array
 from . import _pencil
 from ._system import Eigensystem
 
-_TINY = 12  # order up to which batches were faster in complex arithmetic
+_COMPLEX = 12  # order up to which batches of NumPy were faster in complex arithmetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class FactorisedEigensystem(Eigensystem):
         Of a batch of tiny ones it is complex: there real arithmetic takes more steps, and no step takes the time of its products.
         """
         n = self.w.shape[-1]
-        if n > (_TINY if self.batch else 3):
+        if n > (_COMPLEX if self.batch else 3):
             return self.basis.inverted(self._left_columns)
         backend = backend_for(self.V)
         basis = ComplexBasis(self.V, self.factor, Spread(backend) if self.spread else backend)
