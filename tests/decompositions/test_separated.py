@@ -250,13 +250,17 @@ def test_under_jit_and_vmap(kind: str, degeneracy: str) -> None:
 
 @pytest.mark.parametrize("name", DEFECTIVE)
 def test_defective_clusters(name: str) -> None:
-    """Served by "perturb", named by the others."""
+    """Served by "perturb", named by the others. The perturbation takes about 1e-5 of a gradient; rounding as much, more by chance."""
     A = DEFECTIVE[name]
-    C = np.random.default_rng(1).standard_normal(A.shape)
+    weights = np.random.default_rng(1).standard_normal((9, *A.shape))
+    C = weights[0]
     for function in losses_of(A):
-        reference = exact.smooth_gradient(function, A, C)
+        references = [exact.smooth_gradient(function, A, C) for C in weights]
         for refine in ("auto", False, 2):
-            assert error(gradient(function, A, C, degeneracy="perturb", refine=refine), reference) < 1e-5, function
+            gradients = (gradient(function, A, C, degeneracy="perturb", refine=refine) for C in weights)
+            errors = [*map(error, gradients, references)]
+            assert np.median(errors) < 2e-5, (function, errors)
+            assert max(errors) < 5e-5, (function, errors)
     for degeneracy in ("raise", "mask", "split"):
         res = arreig.eig(A, degeneracy=degeneracy)
         derivatives = [lambda r=res: r.vjp(C)]
