@@ -250,7 +250,7 @@ def test_under_jit_and_vmap(kind: str, degeneracy: str) -> None:
 
 @pytest.mark.parametrize("name", DEFECTIVE)
 def test_defective_clusters(name: str) -> None:
-    """Served by "perturb", named by the others. The perturbation takes about 1e-5 of a gradient; rounding as much, more by chance."""
+    """Served by "perturb", named by the others. It takes about 1e-5 of a gradient, and rounding as much, or by chance more."""
     A = DEFECTIVE[name]
     weights = np.random.default_rng(1).standard_normal((9, *A.shape))
     C = weights[0]
