@@ -83,6 +83,13 @@ def each(turns: Array) -> Array:
     return turns
 
 
+def without(parts: Parts, V: Array, gV: Array) -> Array:
+    """gV - V diag(c) - M diag(t)."""
+    along, pattern, t = parts
+    gh = gV if along is None else gV - V * _columns(along)
+    return gh if pattern is None or t is None else gh - pattern * _columns(t)
+
+
 class Gauge(ABC):
     """What the rules and the public functions ask of a gauge; V, U, gV ``(..., n, n)``, one vector a column."""
 
@@ -116,9 +123,7 @@ class Gauge(ABC):
 
     def project_cotangent(self, V: Array, gV: Array, /) -> Array:
         """gh, the adjoint of project_tangent."""
-        along, pattern, t = self.cotangent_parts(V, column_square(V), column_dot(V, gV))
-        gh = gV if along is None else gV - V * _columns(along)
-        return gh if pattern is None or t is None else gh - pattern * _columns(t)
+        return without(self.cotangent_parts(V, column_square(V), column_dot(V, gV)), V, gV)
 
     @abstractmethod
     def cotangent_parts(self, V: Array, squares: Array, s: Array, /) -> Parts:

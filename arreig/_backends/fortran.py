@@ -59,8 +59,8 @@ def geev(A: Numbers) -> tuple[Numbers, Numbers]:
     a[:, :n] = A.T
     w, rwork = np.empty(n, np.complex128), np.empty(2 * n)
     complex_matrix = dtype.kind == "c"
-    re, im = rwork[:n], rwork[n:]
-    values = (w,) if complex_matrix else (re, im)
+    wr, wi = rwork[:n], rwork[n:]
+    values = (w,) if complex_matrix else (wr, wi)
     last = (rwork, ctypes.byref(info)) if complex_matrix else (ctypes.byref(info),)
     arguments = (b"N", b"V", n, a, ld, *values, None, 1, v, ld)
     _call("geev", dtype, *arguments, size, -1, *last)
@@ -70,7 +70,7 @@ def geev(A: Numbers) -> tuple[Numbers, Numbers]:
         raise LinAlgError(f"the QR algorithm did not converge (LAPACK's geev returned info = {info.value})")
     if complex_matrix:
         return w, np.ascontiguousarray(v[:, :n].T)
-    w.real, w.imag = re, im
+    w.real, w.imag = wr, wi
     V = v[:, :n].astype(np.complex128)  # of a pair real and imaginary part
     up = np.flatnonzero(w.imag > 0)
     V[up] += 1j * V[up + 1]

@@ -24,7 +24,7 @@ from .._array_api import (
     promote_complex,
     real,
 )
-from .._gauge import Gauge
+from .._gauge import Gauge, without
 from .._types import Array
 from ._pencil import Pencil
 
@@ -270,10 +270,8 @@ class ComplexBasis(Basis):
         along, pattern, t = gauge.cotangent_parts(V, self.squares, self.along(G))
 
         def of_rows(rows: slice) -> Array:
-            gh = rows_of(G, rows)
-            if along is not None:
-                gh = gh - rows_of(V, rows) * along[..., None, :]
-            return gh if pattern is None or t is None else gh - rows_of(pattern, rows) * t[..., None, :]
+            M = None if pattern is None else rows_of(pattern, rows)
+            return without((along, M, t), rows_of(V, rows), rows_of(G, rows))
 
         return self.arithmetic.by_rows(of_rows, G.shape)
 
