@@ -19,10 +19,11 @@ from .standard import StandardBackend, as_tuple
 
 # Matrices for which sums over the batch are faster than products of single ones: up to this order, at least so many.
 _TINY, _MANY = 6, 64
-# Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls. An even number of
-# parts, whatever the number of threads, for results of batches not to depend on it; one for no more entries than the last number.
+# Entries that are computed with at a time: more leave the cache, and less are slower by the time of calls, which where there are
+# many tiny matrices is also the time that threads wait for the GIL. An even number of parts, whatever the number of threads, for
+# results of batches not to depend on it; one for no more entries than the last number.
 # (Products and solutions of one large matrix are cut by the number of threads, and round accordingly.)
-_AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**16, 2**15
+_AT_ONCE, _AT_ONCE_SPREAD, _LEAST = 2**17, 2**18, 2**15
 # Orders up to which BLAS has one thread, for on two cores two gain less than a fifth: in eigh, in its derivatives, in eig of
 # complex matrices, of real ones. Threads over any batch gain more. Idle threads of BLAS keep the cores busy for a tenth of a
 # second: those of NumPy's BLAS, SciPy's and torch's lose, up to ten times, where they wait for each other. So derivatives of eig
@@ -54,7 +55,10 @@ class LapackBackend(StandardBackend):
         """By LAPACK and, for many matrices of order 2 or 3, in closed form where that is as good."""
         n = A.shape[-1]
         if n not in _order.SMALL:
-            return super().eig(A)
+            w, V = super().eig(A)
+            if A.ndim == 3 and self.spreads(A.shape[0], n):
+                w, V = self.spread(w), self.spread(V)
+            return EigPair(w, V)
         if A.ndim == 2:
             w, V = self.solver_eig(A)
             order = small.reordering(w, A.dtype.kind == "f")

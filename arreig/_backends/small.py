@@ -17,6 +17,7 @@ Sources: Kopp, Efficient numerical diagonalization of Hermitian 3 x 3 matrices, 
 Matrix Analysis (2013), sec. 0.8.2 and 2.4.
 """
 
+from math import ceil
 from typing import Any, Self
 
 import numpy as np
@@ -28,7 +29,7 @@ from . import threads
 Numbers = np.ndarray[Any, Any]
 
 _MANY_REAL, _MANY_COMPLEX = 160, 64  # matrices, of which LAPACK takes as long as the closed form
-_BLOCK_REAL, _BLOCK_COMPLEX = 4096, 2048  # matrices at once: what they need stays in the cache
+_BLOCK = 2**14  # matrices at once, no more; in an even number of blocks, which two threads take side by side
 _RESIDUAL = 7 * 2.0**-53  # of |A|: leaves room for the rounding of the shift, and of the residual
 _APART, _ORDERED, _BALANCED = 1e-3, 1e-6, 1e-2  # relative to the largest modulus of an entry
 _TINY, _HUGE = 1e-45, 1e45  # whose sixth powers are numbers
@@ -56,7 +57,8 @@ def eig(A: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     N, n = A.shape[:2]
     dtype = np.result_type(A, np.complex64)
     w, V, done = np.empty((n, N), dtype), np.empty((n, n, N), dtype), np.zeros(N, bool)
-    solve, block = (_complex, _BLOCK_COMPLEX) if np.iscomplexobj(A) else (_real, _BLOCK_REAL)
+    solve = _complex if np.iscomplexobj(A) else _real
+    block = ceil(N / (2 * ceil(N / (2 * _BLOCK))))
 
     def fill(i: int) -> None:
         here = slice(i, i + block)

@@ -18,6 +18,8 @@ from contextvars import copy_context
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import numpy as np
+
 S = TypeVar("S")
 T = TypeVar("T")
 Numbers = list[tuple[Any, int]]  # of threads, of libraries
@@ -99,6 +101,7 @@ class _Blas:
         """Start work in up to `count` threads, each in the caller's context, which has NumPy's error state."""
         with self.lock:
             if self.pool is None or self.size < count:  # one that is replaced ends when its work is done
+                _keep_freed_memory()
                 self.pool, self.size = ThreadPoolExecutor(count, "arreig"), count
             futures: list[Future[None]] = []
             with suppress(RuntimeError):  # no threads are left, or the interpreter is about to end: fewer do it
@@ -111,6 +114,16 @@ class _Blas:
         self.set(self.held)
         self.held = []
         self.lock.release()
+
+
+def _keep_freed_memory() -> None:
+    """Let threads have the memory again that they freed, without the operating system's help.
+
+    glibc gives it back beyond a threshold of 128 kB at first, and new pages take as long as what is computed in them, threads
+    waiting for each other. The threshold follows the largest block that was freed, up to 32 MB (mallopt(3), "dynamic mmap
+    threshold"): of that size is this one, which nobody touches.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def _own(library: Any) -> bool:

@@ -81,8 +81,8 @@ class FactorisedEigensystem(Eigensystem):
         if n > (_COMPLEX if self.batch else 3):
             return self.basis.inverted(self._left_columns)
         backend = backend_for(self.V)
-        basis = ComplexBasis(self.V, self.factor, Spread(backend) if self.spread else backend)
-        return basis.inverted(_finite(by_adjugates(self.V) if n in (2, 3) else basis.left))
+        basis = ComplexBasis(self.V, self.factor, Spread() if self.spread else backend)
+        return basis.inverted(_finite(by_adjugates(self.V) if n in (2, 3) or (n == 4 and self.spread) else basis.left))
 
     @cached_property
     def _left_columns(self) -> Array:

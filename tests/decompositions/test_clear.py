@@ -164,7 +164,7 @@ def test_estimates(n: int) -> None:
     assert 0.95 < ratio.mean() < 1.05
 
 
-@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("n", [2, 3, 4])
 def test_adjugates(n: int) -> None:
     rng = np.random.default_rng(29)
     V = rng.standard_normal((50, n, n)) + 1j * rng.standard_normal((50, n, n))
