@@ -15,6 +15,7 @@ from .._array_api import serve
 from .._types import Array
 
 _SMALL = 64
+_MANY, _SHORT = 1024, 16  # entries of a batch from which, rows up to which halves are faster
 Axis = int | tuple[int, ...] | None
 
 standard: Any = array_api_compat.numpy
@@ -26,11 +27,31 @@ every: Any = np.logical_and.reduce
 einsum: Any = np.einsum
 
 
+def _by_halves(function: Any, x: Array, keepdims: bool) -> Array:
+    """A ufunc's reduction over axis -2 of many small matrices: in long rows, where its own takes one step a row of a matrix."""
+    while (n := x.shape[-2]) > 1:
+        half = n // 2
+        pairs = function(x[..., :half, :], x[..., half : 2 * half, :])
+        if n % 2:
+            function(pairs[..., :1, :], x[..., -1:, :], out=pairs[..., :1, :])
+        x = pairs
+    return x if keepdims else x[..., 0, :]
+
+
+def _in_halves(x: Array, axis: Axis) -> bool:
+    many = axis == -2 and x.ndim > 2 and x.size >= _MANY and 1 < x.shape[-2] <= _SHORT
+    return bool(many and x.flags.c_contiguous)
+
+
 def _sum(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Array:
+    if dtype is None and x.dtype.kind in "fc" and _in_halves(x, axis):
+        return _by_halves(np.add, x, keepdims)
     return total(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 def _max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    if _in_halves(x, axis):
+        return _by_halves(np.maximum, x, keepdims)
     return largest(x, axis=axis, keepdims=keepdims)
 
 
@@ -39,6 +60,8 @@ def _min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def _any(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    if x.dtype.kind == "b" and _in_halves(x, axis):
+        return _by_halves(np.logical_or, x, keepdims)
     return some(x, axis=axis, keepdims=keepdims)
 
 
@@ -111,19 +134,20 @@ def _safe(dtype: Any) -> tuple[float, float]:
 _SAFE = {np.dtype(t): _safe(t) for t in (np.float32, np.float64)}
 
 
-def _plain_norm(X: Array, axis: int | tuple[int, ...]) -> Array | None:
+def _plain_square(X: Array, axis: int | tuple[int, ...] = -2) -> Array:
     form = "...ij,...ij->...j" if axis == -2 else "...ij,...ij->..."
     if X.dtype.kind != "c":
-        square = einsum(form, X, X)
-    elif X.strides[-1] == X.itemsize:
+        return einsum(form, X, X)
+    if X.strides[-1] == X.itemsize:
         x = X.view(X.real.dtype)
         square = einsum(form, x, x)
-        if axis == -2:
-            square = square[..., ::2] + square[..., 1::2]
-    else:
-        x, y = X.real, X.imag
-        square = einsum(form, x, x) + einsum(form, y, y)
-    norm = np.sqrt(square)
+        return square[..., ::2] + square[..., 1::2] if axis == -2 else square
+    x, y = X.real, X.imag
+    return einsum(form, x, x) + einsum(form, y, y)
+
+
+def _plain_norm(X: Array, axis: int | tuple[int, ...]) -> Array | None:
+    norm = np.sqrt(_plain_square(X, axis))
     least, most = _SAFE[norm.dtype]
     return norm if norm.size and smallest(norm, axis=None) > least and largest(norm, axis=None) < most else None
 
@@ -138,8 +162,11 @@ def _down(n: int) -> Array:
 
 def _plain_first(where: Array) -> Array:
     """By a maximum: argmax copies what is not along the last axis, and forgets which is the fastest in memory."""
-    down = _down(where.shape[-2])
-    return down == largest(where * down, axis=-2, keepdims=True)
+    n = where.shape[-2]
+    if np.count_nonzero(where) * n == where.size and every(_any(where, axis=-2), axis=None):
+        return where  # one in each
+    down = _down(n)
+    return down == _max(where * down, axis=-2, keepdims=True)
 
 
 NAMESPACE = ModuleType("numpy_api", __doc__)
@@ -158,6 +185,7 @@ NAMESPACE.__dict__.update(
     only_device="cpu",
     plain_first=_plain_first,
     plain_norm=_plain_norm,
+    plain_square=_plain_square,
     reshape=_reshape,
     roll=_roll,
     squeeze=_squeeze,

@@ -82,7 +82,10 @@ class FactorisedEigensystem(Eigensystem):
             return self.basis.inverted(self._left_columns)
         backend = backend_for(self.V)
         basis = ComplexBasis(self.V, self.factor, Spread() if self.spread else backend)
-        return basis.inverted(_finite(by_adjugates(self.V) if n in (2, 3) or (n == 4 and self.spread) else basis.left))
+        if n in (2, 3) or (n == 4 and self.spread):
+            return basis.inverted(_finite(by_adjugates(self.V)))
+        W = _finite(basis.left)
+        return basis.inverted(backend.spread(W) if self.spread else W)
 
     @cached_property
     def _left_columns(self) -> Array:
