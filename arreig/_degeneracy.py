@@ -24,9 +24,9 @@ from ._array_api import conj, largest, namespace, nowhere, on_diagonal, relative
 from ._errors import InputError
 from ._types import Array
 
-_EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
+EQUAL = 20.0  # exact repeats were seen up to 7 u (kappa_i + kappa_j) ||A||_F apart, a harmless close pair at 91
 ILL = 0.25  # a condition number above u to minus this power is more than an accident of the choice of vectors
-_SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
+SINGULAR = 1e-2  # u kappa at which a gradient through V keeps two digits
 # The estimate was seen to be within a factor of 10 of the error as long as that is small (Grcar, triangular, random matrices,
 # both precisions), and 3e-3 or more where it is not.
 _LOST = 1e-3
@@ -59,7 +59,7 @@ def numerically_equal(w: Array, kappa: Array, size: Array, residual: Array | Non
 
 
 def _resolution(w: Array, size: Array, residual: Array | None) -> Array:
-    rounding = _EQUAL * roundoff(w) * size
+    rounding = EQUAL * roundoff(w) * size
     return rounding if residual is None else namespace(w).where(2 * residual > rounding, 2 * residual, rounding)
 
 
@@ -76,7 +76,7 @@ def resolved(least: Array, worst: Array, size: Array, residual: Array | None) ->
 
 def numerically_singular(kappa: Array) -> Array:
     """Columns ``(..., n)`` of a V so ill conditioned that a gradient through it keeps fewer than two digits."""
-    return ~(kappa * roundoff(kappa) < _SINGULAR)
+    return ~(kappa * roundoff(kappa) < SINGULAR)
 
 
 def transitive_closure(equal: Array) -> Array:

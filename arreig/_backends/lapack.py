@@ -60,7 +60,7 @@ class LapackBackend(StandardBackend):
                 w, V = self.spread(w), self.spread(V)
             return EigPair(w, V)
         if A.ndim == 2:
-            w, V = self.solver_eig(A)
+            w, V = self.solve_eig(A)
             order = small.reordering(w, A.dtype.kind == "f")
             return EigPair(w, V) if order is None else EigPair(w[order], V.take(order, 1))
         if not small.enough(A):
@@ -182,6 +182,9 @@ class LapackBackend(StandardBackend):
         entries, most = members * n**2, _AT_ONCE_SPREAD if self.spreads(members, n) else _AT_ONCE
         parts = 2 * ceil(entries / (2 * most)) if entries > _LEAST else 1
         return ceil(members / parts)
+
+    def in_numbers(self, X: Array, /) -> bool:
+        return X.ndim == 2 and X.shape[-1] in _order.SMALL
 
     def spreads(self, members: int, n: int, /) -> bool:
         return n <= _TINY and members >= _MANY

@@ -5,6 +5,7 @@ nothing else takes time: a derivative of one matrix calls a hundred of them. The
 """
 
 from functools import cache
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
@@ -106,6 +107,8 @@ def _arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None
 def _asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Array:
     if copy and dtype is None and type(obj) is np.ndarray:
         return obj.copy(order="K")
+    if type(obj) is list and copy is None:
+        return np.array(obj, dtype=dtype)
     return standard.asarray(obj, dtype=dtype, copy=copy)
 
 
@@ -152,6 +155,11 @@ def _plain_norm(X: Array, axis: int | tuple[int, ...]) -> Array | None:
     return norm if norm.size and smallest(norm, axis=None) > least and largest(norm, axis=None) < most else None
 
 
+def _plain_finite(X: Array) -> bool:
+    """Whether a few numbers are seen to be finite: not where the sum of their squares overflows."""
+    return X.size <= _SMALL and isfinite(np.vdot(X, X).real)
+
+
 @cache
 def _down(n: int) -> Array:
     """n, ..., 1 in a column."""
@@ -183,6 +191,7 @@ NAMESPACE.__dict__.update(
     min=_min,
     ones_like=_ones_like,
     only_device="cpu",
+    plain_finite=_plain_finite,
     plain_first=_plain_first,
     plain_norm=_plain_norm,
     plain_square=_plain_square,

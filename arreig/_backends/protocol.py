@@ -130,6 +130,9 @@ class Backend(Protocol):
     def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
         """The function of every part of a batch, in their order; at the same time where that is faster."""
 
+    def in_numbers(self, X: Array, /) -> bool:
+        """Whether X is one matrix so small, and so near at hand, that Python computes faster with its numbers."""
+
     def spreads(self, members: int, n: int, /) -> bool:
         """Whether matrices of order n are so tiny, and so many, that products are best sums over the whole batch."""
 

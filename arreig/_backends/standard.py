@@ -171,6 +171,9 @@ class StandardBackend:
     def run(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> list[Any]:
         return [function(part) for part in parts]
 
+    def in_numbers(self, X: Array, /) -> bool:
+        return False
+
     def spreads(self, members: int, n: int, /) -> bool:
         return False
 

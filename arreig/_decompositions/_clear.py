@@ -5,13 +5,15 @@ A batch is computed in parts, so that what they need stays in the cache and the 
 
 from typing import TYPE_CHECKING
 
-from .._array_api import column_norm, namespace, real
+from .._array_api import column_norm, namespace, real, relative_tolerance, roundoff
 from .._backends import backend_for
-from .._degeneracy import moderate
+from .._degeneracy import Mask, Raise, moderate
 from .._rules import _estimate as estimate
+from .._rules import _numbers
 from .._rules._checks import loss_noise
 from .._rules._distinct import DistinctAdjointEquation
 from .._types import Array
+from . import _inputs
 from ._flags import Flag, raised, wanted
 
 if TYPE_CHECKING:
@@ -19,6 +21,35 @@ if TYPE_CHECKING:
 
 _FEW = 0.25  # part of the members of a batch that is best refined by itself
 _ESTIMATED = 64  # least order for which estimates cost less than the norms themselves
+
+
+def vjp_in_numbers(system: "GeneralEigensystem", gV: Array, gw: Array | None) -> Array | None:
+    """gA of one small matrix without B, from cotangents as they came; None as for `clear_vjp`, and in other libraries."""
+    V, options = system.V, system.options
+    plain = type(options.degeneracy) in (Raise, Mask) and options.check and options.refine in ("auto", 0)
+    made_here = not system.supplied and system.failed is None and system.pencil is None
+    if not (plain and made_here and backend_for(V).in_numbers(V)):
+        return None
+    xp = namespace(V)
+    if gw is None:
+        values: list[complex] = [0.0] * V.shape[-1]
+    else:
+        values = _inputs.like("gw", gw, tuple(system.w.shape), V, complex_allowed=True).tolist()
+    gV = _inputs.like("gV", gV, tuple(V.shape), V, complex_allowed=True)
+    A, w, rows, cotangents = (x.tolist() for x in (system.A, system.w, V, gV))
+    precision, lost = _precision(V), options.degeneracy.lost[xp.finfo(V.dtype).bits]
+    gA = _numbers.gradient(A, w, rows, cotangents, values, options.gauge, precision, lost, options.refine)
+    if gA is None:
+        return None
+    if system.real_matrix:
+        return xp.asarray([[z.real for z in row] for row in gA], dtype=system.A.dtype)
+    return xp.asarray(gA, dtype=V.dtype)
+
+
+def _precision(x: Array) -> _numbers.Precision:
+    info = namespace(x).finfo(x.dtype)
+    bounds = float(info.smallest_normal) ** 0.25, float(info.max) ** 0.25
+    return _numbers.Precision(roundoff(x), relative_tolerance(x), *bounds)
 
 
 def clear_vjp(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:

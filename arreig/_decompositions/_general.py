@@ -27,7 +27,7 @@ from .._rules._pencil import Pencil, times, times_adjoint
 from .._split import Clusters, Split, rebased, separated
 from .._types import Array
 from . import _inputs, _pencil, _reports
-from ._clear import clear_vjp
+from ._clear import clear_vjp, vjp_in_numbers
 from ._factorised import FactorisedEigensystem
 from ._flags import Flag, wanted
 from ._independent import independent
@@ -229,6 +229,8 @@ class GeneralEigensystem(FactorisedEigensystem):
         """gA, or gA and gB."""
         if gV is None and gw is None and gW is None:
             raise InputError("expected at least one of the cotangents gV, gw and gW, got none of them")
+        if gV is not None and gW is None and not flags and (few := vjp_in_numbers(self, gV, gw)) is not None:
+            return few
         flags = list(flags)
         gw = self._finite_only("gw", self.eigenvalue_cotangent(gw, flags), flags)
         gB: Array | None

@@ -13,6 +13,7 @@ from .._degeneracy import Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
+from .._rules import _numbers
 from .._rules._pencil import Pencil, growth
 from .._split import Split
 from .._types import Array
@@ -264,6 +265,8 @@ def in_gauge(
 def _fixed(V: Array, gauge: Gauge, real_matrix: bool, unit: bool) -> tuple[Array, list[Flag]]:
     """V in the gauge, and its ties, of large batches in parts."""
     xp, backend, n = namespace(V), backend_for(V), V.shape[-1]
+    if unit and backend.in_numbers(V) and (rows := _numbers.in_gauge(V.tolist(), gauge, roundoff(V))) is not None:
+        return xp.asarray(rows, dtype=V.dtype), []
     members = prod(V.shape[:-2])
     step = backend.at_once(members, n)
     if step >= members or gauge.batched:

@@ -17,13 +17,13 @@ from .._array_api import namespace, roundoff
 from .._degeneracy import numerically_singular
 from .._types import Array
 
-_ROUNDING, _GROWS = 10.0, 25  # u times this, where the residual of a column was seen to be rounding, up to this order
+ROUNDING, _GROWS = 10.0, 25  # u times this, where the residual of a column was seen to be rounding, up to this order
 _TRUSTED = 0.1
 
 
 def asks(r: Array, x: Array, b: Array, w: Array, kappa: Array, size: Array) -> Array:
     """Columns (..., n) whose residual is above rounding, by the norms r, x, b of the three; size (...) = ||A||_F."""
-    norm, c = size[..., None], _ROUNDING * max(1.0, (w.shape[-1] / _GROWS) ** 0.5)
+    norm, c = size[..., None], ROUNDING * max(1.0, (w.shape[-1] / _GROWS) ** 0.5)
     rounding = c * ((norm + namespace(w).abs(w)) * x + b)
     return r > roundoff(x) * (rounding + norm * x * kappa)
 
