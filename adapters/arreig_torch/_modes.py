@@ -1,7 +1,7 @@
 """torch's modes: what a function of this package may be called in, and what it makes of its argument."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -47,11 +47,6 @@ def in_autocast(x: Tensor) -> bool:
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
-@contextmanager
-def full_precision(x: Tensor) -> Iterator[None]:
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """Autocast switched off: it would compute matrix products in half precision, and no eigensolver takes that."""
-    if in_autocast(x):
-        with torch.autocast(x.device.type, enabled=False):
-            yield
-    else:
-        yield
+    return torch.autocast(x.device.type, enabled=False) if in_autocast(x) else nullcontext()

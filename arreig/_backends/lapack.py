@@ -62,7 +62,7 @@ class LapackBackend(StandardBackend):
         if A.ndim == 2:
             w, V = self.solve_eig(A)
             order = small.reordering(w, A.dtype.kind == "f")
-            return EigPair(w, V) if order is None else EigPair(w[order], V.take(order, 1))
+            return EigPair(w, V) if order is None else EigPair(w.take(order), V.take(order, 1))
         if not small.enough(A):
             return super().eig(A)
         matrices = A.reshape(-1, n, n)
@@ -82,7 +82,7 @@ class LapackBackend(StandardBackend):
         """The library's eigenpairs of a batch."""
         if A.shape[-1] < _ROOMY or not A.size:
             w, V = np.linalg.eig(A)
-            return EigPair(promote_complex(w), promote_complex(V))
+            return EigPair(w, V) if w.dtype.kind == "c" else EigPair(promote_complex(w), promote_complex(V))
         dtype = np.result_type(A, np.complex64)
         w, V = np.empty(A.shape[:-1], dtype), np.empty(A.shape, dtype)
         for i in np.ndindex(A.shape[:-2]):

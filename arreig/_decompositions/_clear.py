@@ -5,7 +5,7 @@ A batch is computed in parts, so that what they need stays in the cache and the 
 
 from typing import TYPE_CHECKING
 
-from .._array_api import column_norm, namespace, real, relative_tolerance, roundoff
+from .._array_api import column_norm, namespace, real
 from .._backends import backend_for
 from .._degeneracy import Mask, Raise, moderate
 from .._rules import _estimate as estimate
@@ -37,19 +37,14 @@ def vjp_in_numbers(system: "GeneralEigensystem", gV: Array, gw: Array | None) ->
         values = _inputs.like("gw", gw, tuple(system.w.shape), V, complex_allowed=True).tolist()
     gV = _inputs.like("gV", gV, tuple(V.shape), V, complex_allowed=True)
     A, w, rows, cotangents = (x.tolist() for x in (system.A, system.w, V, gV))
-    precision, lost = _precision(V), options.degeneracy.lost[xp.finfo(V.dtype).bits]
+    precision = _numbers.precision(xp, V.dtype)
+    lost = options.degeneracy.lost[precision.bits]
     gA = _numbers.gradient(A, w, rows, cotangents, values, options.gauge, precision, lost, options.refine)
     if gA is None:
         return None
     if system.real_matrix:
         return xp.asarray([[z.real for z in row] for row in gA], dtype=system.A.dtype)
     return xp.asarray(gA, dtype=V.dtype)
-
-
-def _precision(x: Array) -> _numbers.Precision:
-    info = namespace(x).finfo(x.dtype)
-    bounds = float(info.smallest_normal) ** 0.25, float(info.max) ** 0.25
-    return _numbers.Precision(roundoff(x), relative_tolerance(x), *bounds)
 
 
 def clear_vjp(system: "GeneralEigensystem", gV: Array, gw: Array) -> Array | None:

@@ -5,11 +5,13 @@ None, and left to them. A matrix is a list of rows, or as named one of columns.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain
 from math import hypot, inf, isfinite
 from operator import mul
 from typing import Any, NamedTuple
 
+from .._array_api import relative_tolerance, roundoff
 from .._degeneracy import EQUAL, SINGULAR
 from .._gauge import Canonical, Gauge, PhaseFree
 from ._estimate import SAFE
@@ -26,6 +28,15 @@ class Precision(NamedTuple):
     tolerance: float  # `relative_tolerance`
     least: float  # numbers between these have squares that are normal
     most: float
+    bits: int
+
+
+@cache
+def precision(xp: Any, dtype: Any) -> Precision:
+    """That of a library's dtype."""
+    info, x = xp.finfo(dtype), xp.empty(0, dtype=dtype)
+    bounds = float(info.smallest_normal) ** 0.25, float(info.max) ** 0.25
+    return Precision(roundoff(x), relative_tolerance(x), *bounds, info.bits)
 
 
 def norm(x: Iterable[complex]) -> float:
@@ -35,13 +46,16 @@ def norm(x: Iterable[complex]) -> float:
 
 def dot(x: Iterable[complex], y: Iterable[complex]) -> complex:
     """Sum of products."""
-    return sum(map(mul, x, y))
+    s: complex = sum(map(mul, x, y))
+    return s
 
 
 def products(X: Iterable[Vector], Y: Iterable[Vector]) -> list[list[complex]]:
     """Sums of products of every x with every y."""
     Y = list(Y)
-    return [[sum(map(mul, x, y)) for y in Y] for x in X]
+    if len(Y) == 2:
+        return [[a * c + b * d for c, d in Y] for a, b in X]
+    return [[a * d + b * e + c * f for d, e, f in Y] for a, b, c in X]
 
 
 def conjugate(X: Iterable[Iterable[complex]]) -> list[list[complex]]:
@@ -49,7 +63,7 @@ def conjugate(X: Iterable[Iterable[complex]]) -> list[list[complex]]:
     return [[z.conjugate() for z in x] for x in X]
 
 
-def in_gauge(V: Matrix, gauge: Gauge, u: float) -> list[list[complex]] | None:
+def in_gauge(V: Matrix, gauge: Gauge, u: float) -> Matrix | None:
     """Eigenvectors of norm 1 in the canonical gauge; None in others, and where components may tie."""
     if type(gauge) is not Canonical:
         return None
@@ -65,13 +79,13 @@ def in_gauge(V: Matrix, gauge: Gauge, u: float) -> list[list[complex]] | None:
         column = [z * turn for z in v]
         column[k] = complex(top)  # exactly real
         columns.append(column)
-    return list(map(list, zip(*columns, strict=True)))
+    return list(zip(*columns, strict=True))
 
 
 def _canonical(v: Vector, g: Vector, s: complex, length: float, precision: Precision) -> Vector:
     size = list(map(abs, v))
     top = (1 - precision.u**0.5) * max(size)
-    k = next(i for i, x in enumerate(size) if x >= top)
+    k = [x >= top for x in size].index(True)
     c = s.real / length / length
     h = [y - x * c for x, y in zip(v, g, strict=True)]
     h[k] -= 1j * s.imag / v[k].conjugate()
@@ -174,10 +188,10 @@ def _gradient(
     Y = products(P, zip(*W, strict=True))
     if refine:  # where the residual of a column asks for it
         adjoint = conjugate(zip(*A, strict=True))
-        for j, (y, AHy) in enumerate(zip(Y, products(Y, adjoint), strict=True)):
-            c = w[j].conjugate()
-            r, x = norm([a + z - c * t for a, z, t in zip(AHy, gh[j], y, strict=True)]), norm(y)
-            if not r <= u * (ROUNDING * ((size + abs(c)) * x + b[j]) + size * x * kappa[j]):
+        for j, AHy in enumerate(products(Y, adjoint)):
+            c, length = w[j].conjugate(), norm(Y[j])
+            residual = norm([a + z - c * y for a, z, y in zip(AHy, gh[j], Y[j], strict=True)])
+            if not residual <= u * (ROUNDING * ((size + abs(c)) * length + b[j]) + size * length * kappa[j]):
                 return None
     gA = products(zip(*Y, strict=True), zip(*H, strict=True))
     error = norm(map(mul, kappa, map(norm, terms))) + norm(map(mul, kappa, gw))
