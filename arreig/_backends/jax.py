@@ -72,6 +72,9 @@ class JaxBackend(StandardBackend):
     def readable(self, X: Array, /) -> bool:
         return not isinstance(X, jax.core.Tracer)
 
+    def recorded(self, X: Array, /) -> bool:
+        return self.readable(X) and not self.readable(X + 0)
+
     def constant(self, X: Array, /) -> Array:
         return jax.lax.stop_gradient(X)
 

@@ -60,6 +60,9 @@ class Backend(Protocol):
     def readable(self, X: Array, /) -> bool:
         """Whether X has numbers that Python can read: not so under a tracer."""
 
+    def recorded(self, X: Array, /) -> bool:
+        """Whether X has numbers, but what is computed with it now is a tracer's, and must not be kept for later."""
+
     def at_hand(self, X: Array, /) -> bool:
         """Whether X's numbers can be read, and that without waiting for a device."""
 

@@ -81,6 +81,9 @@ class StandardBackend:
     def readable(self, X: Array, /) -> bool:
         return True
 
+    def recorded(self, X: Array, /) -> bool:
+        return False
+
     def at_hand(self, X: Array, /) -> bool:
         return False
 

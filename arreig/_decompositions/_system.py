@@ -25,11 +25,17 @@ Derivative = TypeVar("Derivative", bound=Callable[..., Any])
 
 
 def held(derivative: Derivative) -> Derivative:
-    """A derivative of an eigensystem, with the library kept from threads that lose on matrices of its order."""
+    """A derivative of an eigensystem, with the library kept from threads that lose on matrices of its order.
+
+    What is found on the way is kept for other derivatives; by a copy, if a tracer must not be kept longer than it traces.
+    """
 
     @wraps(derivative)
     def inside(self: "Eigensystem", *arguments: Any, **options: Any) -> Any:
-        with backend_for(self.V).held(self.V.shape[-1], self.own_threads):
+        backend = backend_for(self.V)
+        if backend.recorded(self.V):
+            self = replace(self)
+        with backend.held(self.V.shape[-1], self.own_threads):
             return derivative(self, *arguments, **options)
 
     return cast(Derivative, inside)

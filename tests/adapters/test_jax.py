@@ -436,3 +436,20 @@ def test_compiled_code_corrects_what_asks() -> None:
     np.testing.assert_array_equal(auto(A), once(A))
     assert (once(A) != never(A)).any()
     assert ["stablehlo.case" in g.lower(A).as_text() for g in (auto, never, once)] == [True, False, False]
+
+
+@pytest.mark.parametrize("eig", [arreig.eig, arreig.eigh])
+def test_a_result_outlives_a_trace(eig: Any) -> None:
+    """Made eagerly and first differentiated under jit, by tracers or with constants, it keeps none of jit's tracers."""
+    A = jnp.asarray(matrices("float64", hermitian=True)[0])
+    gV = eig(A).eigenvectors * jnp.arange(1.0, len(A) + 1)[:, None]
+    expected = eig(A).vjp(gV)
+
+    def with_constants(result: Any) -> Any:
+        return jax.jit(lambda: result.vjp(gV))()
+
+    for traced in (with_constants, lambda result: jax.jit(result.vjp)(gV)):
+        result = eig(A, check=False)
+        np.testing.assert_allclose(traced(result), expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(result.vjp(gV), expected, rtol=1e-12, atol=1e-14)
+        assert np.isfinite(result.jvp(A)[1]).all()
