@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from math import prod
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -88,6 +88,10 @@ class Eigensystem(ABC):
         if B is not None:
             pencil, w = _pencil.with_values(_pencil.scaled(B), w)
         return cls(A, w, V, options, separated=separated, pencil=pencil)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was found on the way: in a copy it may have another memory order, and other rounding."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
     def batch(self) -> tuple[int, ...]:
