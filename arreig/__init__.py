@@ -3,8 +3,8 @@
 ``res = arreig.eig(A)`` decomposes, ``res.vjp(gV, gw)`` takes a gradient through it, ``arreig.eig_vjp(A, gV)`` does both.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
 from ._decompositions.diagnose import diagnose
 from ._decompositions.eig import EigLeftResult, EigResult, eig, eig_jvp, eig_vjp
@@ -44,7 +44,7 @@ from ._gauge import Component, Functional
 from ._perturb import Perturb
 from ._split import Split
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ._decompositions._factors import GradientFactors
     from ._decompositions.eigs import EigsResult, eigs, eigs_jvp, eigs_vjp
     from ._decompositions.eigsh import eigsh, eigsh_jvp, eigsh_vjp
@@ -129,10 +129,10 @@ _SPARSE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name not in _SPARSE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"._decompositions.{_SPARSE[name]}", __name__), name)
+    value = getattr(_importlib.import_module(f"._decompositions.{_SPARSE[name]}", __name__), name)
     globals()[name] = value
     return value
 

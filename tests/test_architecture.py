@@ -126,6 +126,12 @@ def test_import_loads_no_framework() -> None:
         "array_api_strict",
         "threadpoolctl",
     }
+    assert "scipy.sparse" not in loaded.stdout.split()
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'arreig' has no attribute 'eigz'"):
+        arreig.eigz  # noqa: B018
 
 
 def public_functions() -> list[str]:
@@ -134,7 +140,7 @@ def public_functions() -> list[str]:
 
 def test_public_names() -> None:
     assert sorted(arreig.__all__) == arreig.__all__
-    public = {name for name in vars(arreig) if not name.startswith("_") and not inspect.ismodule(getattr(arreig, name))}
+    public = {name for name in dir(arreig) if not name.startswith("_") and not inspect.ismodule(getattr(arreig, name))}
     assert public | {"__version__"} == set(arreig.__all__)
     errors = {name for name in arreig.__all__ if name.endswith("Error")}
     assert all(issubclass(getattr(arreig, name), arreig.ArreigError) for name in errors)

@@ -6,7 +6,7 @@ import array_api_compat.numpy as standard
 import numpy as np
 import pytest
 
-from arreig._array_api import column_norm, matrix_norm, namespace
+from arreig._array_api import column_norm, first, matrix_norm, namespace
 from arreig._backends import backend_for
 from arreig.testing import host
 
@@ -85,6 +85,49 @@ def test_numpys_functions_are_the_standards_to_the_bit(shape: tuple[int, ...], n
     copy = ours.asarray(x, copy=True)
     assert copy is not x
     assert not np.shares_memory(copy, x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 16])
+@pytest.mark.parametrize("name", ["float32", "complex128"])
+def test_reductions_over_rows_of_many_matrices(n: int, name: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((900 // n, 2, n, 3)).astype(name)
+    xp, moduli, where = namespace(x), np.abs(x), rng.uniform(size=x.shape) < 0.1
+    before = x.copy(), moduli.copy(), where.copy()
+    np.testing.assert_allclose(xp.sum(x, axis=-2), x.sum(-2), rtol=0, atol=10 * n * np.finfo(name).eps)
+    for keepdims in (False, True):
+        np.testing.assert_array_equal(xp.max(moduli, axis=-2, keepdims=keepdims), moduli.max(-2, keepdims=keepdims))
+        np.testing.assert_array_equal(xp.any(where, axis=-2, keepdims=keepdims), where.any(-2, keepdims=keepdims))
+    for kept, there in zip(before, (x, moduli, where), strict=True):
+        np.testing.assert_array_equal(kept, there)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (500, 2, 2), (40, 8, 5)], ids=str)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_first_in_a_column(lib: Any, shape: tuple[int, ...], share: float) -> None:
+    """Of columns with none, one and several, in either order in memory, which it keeps."""
+    where = np.random.default_rng(0).uniform(size=shape) < share
+    where[..., :, 0] = np.arange(shape[-2])[:, None].T == 1
+    expected = where & (np.cumsum(where, axis=-2) == 1)
+    np.testing.assert_array_equal(host(first(lib.array(where))), expected)
+    if len(shape) == 2:
+        return
+    spread = np.moveaxis(np.ascontiguousarray(np.moveaxis(where, 0, -1)), -1, 0)
+    assert first(spread).strides == spread.strides
+    np.testing.assert_array_equal(first(spread), expected)
+
+
+def test_a_few_numbers_are_seen_to_be_finite() -> None:
+    plain = namespace(np.ones(1)).plain_finite
+    for x in ([1.0, -2.0], [1j, 0.0], []):
+        assert plain(np.array(x))
+    for x in (
+        [np.nan, 1.0],
+        [np.inf, -np.inf],
+        [complex(1, np.inf), 0.0],
+        [1e200, 1.0],
+    ):  # the last are looked at again
+        assert not plain(np.array(x))
 
 
 @pytest.mark.parametrize("name", ["float32", "float64", "complex64", "complex128"])

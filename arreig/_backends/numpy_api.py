@@ -1,7 +1,8 @@
 """NumPy as the standard has it, by the shortest way: the reductions of its ufuncs and the methods of its arrays.
 
 NumPy's functions of the same names, and array-api-compat's around them, take two to four times as long on small arrays, where
-nothing else takes time: a derivative of one matrix calls a hundred of them. The numbers are the same, to the bit.
+nothing else takes time: a derivative of one matrix calls a hundred of them. The numbers are the same, to the bit, but for sums
+over the rows of many small matrices, which are in another order.
 """
 
 from functools import cache
