@@ -61,9 +61,9 @@ def _cofactors(V: Array) -> Array:
     members = range(len(batch))
     rows = xp.permute_dims(V, (len(batch), len(batch) + 1, *members))
     x, y = rows[::2, ...], rows[1::2, ...]
-    products = x[:, :, None, ...] * y[:, None, ...]
-    minors = products - xp.permute_dims(products, (0, 2, 1, *(i + 3 for i in members)))
-    others = xp.reshape(xp.flip(minors, axis=0), (2, 16, *batch))
-    dual = xp.reshape(xp.take(others, xp.asarray(_DUAL, device=device(V)), axis=1), minors.shape)
-    C = xp.stack([xp.sum(dual * y[:, None, ...], axis=2), -xp.sum(dual * x[:, None, ...], axis=2)], axis=1)
+    m = x[:, :, None, ...] * y[:, None, ...]  # one name: what it was makes room
+    m = m - xp.permute_dims(m, (0, 2, 1, *(i + 3 for i in members)))
+    m = xp.reshape(xp.flip(m, axis=0), (2, 16, *batch))
+    m = xp.reshape(xp.take(m, xp.asarray(_DUAL, device=device(V)), axis=1), (2, 4, 4, *batch))
+    C = xp.stack([xp.sum(m * y[:, None, ...], axis=2), -xp.sum(m * x[:, None, ...], axis=2)], axis=1)
     return xp.permute_dims(xp.reshape(C, rows.shape), (*(i + 2 for i in members), 0, 1))
