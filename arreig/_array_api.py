@@ -69,8 +69,9 @@ _served: dict[Any, Any] = {}
 def serve(standard: Any, by: Any) -> None:
     """Let a namespace of array-api-compat be represented by another one of the same functions.
 
-    It may say that all its arrays are on one device, `only_device`, and have a `plain_norm` over some axes: the root of the sum
-    of squared moduli, or None where squares overflow or vanish.
+    It may say that all its arrays are on one device, `only_device`, and have functions of its own for what takes several steps
+    here: `plain_norm` over some axes, None where squares overflow or vanish, `plain_square` of columns, `plain_first`, which may
+    be its argument, and `plain_finite`, whether all numbers are seen to be finite.
     """
     _served[standard] = by
 

@@ -88,6 +88,7 @@ class _Positional(Signature):
     """That of a function which is called with all its arguments, by position."""
 
     def bind(self, *args: Any, **kwargs: Any) -> Any:
+        assert not kwargs
         return _Bound(args, kwargs)
 
 

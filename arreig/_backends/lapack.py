@@ -184,7 +184,7 @@ class LapackBackend(StandardBackend):
         return ceil(members / parts)
 
     def in_numbers(self, X: Array, /) -> bool:
-        return X.ndim == 2 and X.shape[-1] in _order.SMALL
+        return X.ndim == 2 and X.shape[0] == X.shape[1] and X.shape[0] in _order.SMALL
 
     def spreads(self, members: int, n: int, /) -> bool:
         return n <= _TINY and members >= _MANY

@@ -39,7 +39,10 @@ def vjp_in_numbers(system: "GeneralEigensystem", gV: Array, gw: Array | None) ->
     A, w, rows, cotangents = (x.tolist() for x in (system.A, system.w, V, gV))
     precision = _numbers.precision(xp, V.dtype)
     lost = options.degeneracy.lost[precision.bits]
-    gA = _numbers.gradient(A, w, rows, cotangents, values, options.gauge, precision, lost, options.refine)
+    try:
+        gA = _numbers.gradient(A, w, rows, cotangents, values, options.gauge, precision, lost, options.refine)
+    except OverflowError:
+        return None
     if gA is None:
         return None
     if system.real_matrix:

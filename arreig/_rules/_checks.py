@@ -187,7 +187,8 @@ def _lost(
     error = accuracy * (matrix_norm(vector_terms) + matrix_norm(value_terms[..., None]))
     # A gradient may vanish: it is right if it does so against what cotangents of this size give at gaps of the size of A.
     unit = matrix_norm(cotangents[..., None]) / namespace(size).where(size == 0, 1.0, size)
-    return ~(error <= most * result) & ~(error <= most * tolerance * unit)
+    small = (error <= most * result) | (error <= most * tolerance * unit)
+    return ~(small & (error < namespace(size).inf))  # not where all of them overflow
 
 
 def eigenvalue_cotangent_flags(

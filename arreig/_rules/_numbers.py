@@ -40,7 +40,7 @@ def precision(xp: Any, dtype: Any) -> Precision:
 
 
 def norm(x: Iterable[complex]) -> float:
-    """Euclidean, without overflow."""
+    """Euclidean; OverflowError where a modulus is no number."""
     return hypot(*map(abs, x))
 
 
@@ -131,28 +131,10 @@ def gradient(
     lost: float,
     refine: Any,
 ) -> list[list[complex]] | None:
-    """gA = W [diag(gw) + conj(F) o (V^H gh)] V^H,  W = V^-H."""
-    try:
-        return _gradient(A, w, V, gV, gw, gauge, precision, lost, refine)
-    except OverflowError:  # of a modulus
-        return None
-
-
-def _gradient(
-    A: Matrix,
-    w: Vector,
-    V: Matrix,
-    gV: Matrix,
-    gw: Vector,
-    gauge: Gauge,
-    precision: Precision,
-    lost: float,
-    refine: Any,
-) -> list[list[complex]] | None:
     projected, u = _PROJECTED.get(type(gauge)), precision.u
     size = norm(chain(*A))
     if projected is None or not precision.least < size < precision.most:
-        return None
+        return None  # what follows has numbers w and V
     v, order = list(zip(*V, strict=True)), range(len(w))
     H = conjugate(v)
     lengths = list(map(norm, v))

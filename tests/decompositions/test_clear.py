@@ -123,6 +123,15 @@ def test_out_of_range(monkeypatch: pytest.MonkeyPatch, dtype: str, scales: list[
         arreig.eig_vjp(np.diag([1, 1, 2]).astype(dtype), np.full((3, 3), np.finfo(dtype).max / 1e8, dtype))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_gradient_that_overflows_is_refused(n: int) -> None:
+    """Of gaps so small that their inverses are no numbers."""
+    A = 1e-320 * (np.diag(np.arange(1.0, n + 1)) + np.eye(n, k=1))
+    with pytest.raises(arreig.LostPrecisionError):
+        arreig.eig_vjp(A, np.arange(1.0, n * n + 1).reshape(n, n))
+
+
 @pytest.mark.parametrize("scale", [0.05, 0.2, 0.5, 1.0])
 def test_far_from_normal(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
     """Triangles above the diagonal, up to where V is singular: both ways find the same gradient, or the same error."""
