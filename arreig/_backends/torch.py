@@ -90,9 +90,9 @@ class TorchBackend(StandardBackend):
         recorded = torch.is_grad_enabled() or forward_ad._current_level >= 0
         if recorded or _functorch.peek_interpreter_stack() is not None or torch._C._len_torch_dispatch_stack():
             return None
-        if torch.compiler.is_compiling() or not all(x is None or _plain(x) for x in arrays):
+        if torch.compiler.is_compiling() or not all([x is None or _plain(x) for x in arrays]):
             return None
-        return Shared(tuple(None if x is None else self.to_host(x) for x in arrays), ON_MEMORY, torch.from_numpy)
+        return Shared(tuple([None if x is None else self.to_host(x) for x in arrays]), ON_MEMORY, torch.from_numpy)
 
     def number(self, X: Array, /) -> complex:
         return complex(X.detach())  # torch warns where a tracked tensor becomes a number
@@ -136,9 +136,11 @@ class TorchBackend(StandardBackend):
 
 
 class SharedBackend(LapackBackend):
-    """NumPy arrays whose memory is that of tensors, decomposed as torch does it."""
+    """NumPy arrays whose memory is that of tensors, decomposed as torch does it; tiny ones as NumPy does."""
 
     def solve_eig(self, A: Array, /) -> EigPair:
+        if self.in_numbers(A):
+            return super().solve_eig(A)
         return EigPair(*(x.numpy() for x in torch.linalg.eig(torch.from_numpy(A))))
 
     def eigh(self, A: Array, /) -> EigPair:

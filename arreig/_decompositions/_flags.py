@@ -34,8 +34,7 @@ def settle(results: tuple[Array, ...], flags: Sequence[Flag], *, check: bool) ->
     With check the first error that is set is raised, after the warnings before it. Without, or under a tracer, nothing is
     read: members of the batch that an error names become NaN.
     """
-    flags = open_ones(flags)
-    if not flags:
+    if not flags or not (flags := open_ones(flags)):
         return results
     xp = namespace(*results)
     if not (check and readable(flags)):

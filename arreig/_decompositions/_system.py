@@ -234,6 +234,8 @@ class Eigensystem(ABC):
 
     def admitted(self, flags: list[Flag], ties: list[Flag]) -> tuple[Self, list[Flag]]:
         """The system with the flags it came with; where they will not be read, its derivatives inherit them."""
+        if not flags:
+            return self, ties
         flags = open_ones(flags)
         if not (self.options.check and readable(flags)) and (bad := failed(flags)) is not None:
             self = replace(self, failed=bad)
