@@ -90,7 +90,7 @@ class TorchBackend(StandardBackend):
         recorded = torch.is_grad_enabled() or forward_ad._current_level >= 0
         if recorded or _functorch.peek_interpreter_stack() is not None or torch._C._len_torch_dispatch_stack():
             return None
-        if torch.compiler.is_compiling() or not all([x is None or _plain(x) for x in arrays]):
+        if torch.compiler.is_compiling() or not all(x is None or _plain(x) for x in arrays):
             return None
         return Shared(tuple([None if x is None else self.to_host(x) for x in arrays]), ON_MEMORY, torch.from_numpy)
 
