@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from math import ceil, prod
 from typing import Any
 
@@ -43,6 +44,8 @@ class LapackBackend(StandardBackend):
 
     def admit(self, name: str, X: Array, /) -> Array:
         """X in the machine's byte order and of class ndarray; classes that say more than their numbers are refused."""
+        if type(X) is np.ndarray and X.dtype.isnative:
+            return X
         if not isinstance(X, np.generic) and type(X) not in (np.ndarray, np.matrix, np.memmap):
             raise InputTypeError(
                 f"{name} must be a plain NumPy array, got {type(X).__module__}.{type(X).__qualname__}; convert it first "
@@ -62,7 +65,7 @@ class LapackBackend(StandardBackend):
         if A.ndim == 2:
             w, V = self.solve_eig(A)
             order = small.reordering(w, A.dtype.kind == "f")
-            return EigPair(w, V) if order is None else EigPair(w.take(order), V.take(order, 1))
+            return EigPair(w, V) if order is None else EigPair(w.take(_index(*order)), V.take(_index(*order), 1))
         if not small.enough(A):
             return super().eig(A)
         matrices = A.reshape(-1, n, n)
@@ -210,6 +213,11 @@ class LapackBackend(StandardBackend):
         self, function: Callable[..., Any], results: Sequence[tuple[tuple[int, ...], Any]], /, *arrays: Array
     ) -> tuple[Array, ...]:
         return as_tuple(function(*arrays))
+
+
+@cache
+def _index(*order: int) -> Array:
+    return np.array(order)
 
 
 def _slices(A: Array, seconds: float) -> list[slice]:

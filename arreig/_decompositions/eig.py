@@ -203,7 +203,7 @@ def eig(
     )
     arrays, flags = system.arrays(left, flags)
     xp = namespace(system.w)
-    arrays = tuple(xp.asarray(x, copy=True) for x in system.settle(arrays, flags))
+    arrays = tuple([xp.asarray(x, copy=True) for x in system.settle(arrays, flags)])
     return EigLeftResult(*arrays)._carry(system) if left else EigResult(*arrays)._carry(system)
 
 
