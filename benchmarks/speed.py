@@ -2,8 +2,8 @@
 
 `python -m benchmarks.speed` prints the tables and saves the pictures. All is measured in a process that starts with the number of
 threads fixed: BLAS's by its environment variables, torch's by its own setting, XLA's by the cores that the process may use, and
-with them all the others'. Times of one thread are processor time. Sides take turns, with several threads on cores that are idle
-and awake; times are medians, and ratios medians of those within a turn.
+with them all the others'. Times of one thread are processor time. Sides take turns, of several threads each on idle cores; times
+are medians, and ratios medians of those within a turn.
 
 BLAS chooses its kernels by the processor unless OPENBLAS_CORETYPE does; the table says which it has.
 """
@@ -16,8 +16,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -40,7 +38,6 @@ SECONDS = 10.0  # of one case, after which it gets no further turn
 NORMAL = 0.2  # part of the matrices that is not orthogonal
 MANY = 2**16  # numbers in a batch of which the memory is measured
 SETTLED = 0.12  # seconds after which no thread of the side before keeps a core busy, as those of OpenBLAS do for a tenth of one
-AWAKE = bytes(2**24)  # what a core hashes in about 10 ms, to be awake
 WARM = 256  # largest order of which every side has a turn that does not count; above, only those that compile
 
 
@@ -86,12 +83,6 @@ def clock() -> Callable[[], float]:
     return process_time if os.environ.get("OPENBLAS_NUM_THREADS") == "1" else perf_counter
 
 
-def wake(threads: int) -> None:
-    """Have that many cores at work for some milliseconds: one that has slept is slow at first, above all a virtual one."""
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda _: sha256(AWAKE).digest(), range(threads)))  # which lets go of the GIL
-
-
 def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
     """Of all sides, which take turns."""
     from benchmarks.sides import SIDES, cotangents
@@ -108,7 +99,6 @@ def measure(n: int, batch: int, dtype: str, turns: int) -> Case:
         side, (X, weights) = sides[name], taken[name]
         if now is perf_counter:
             sleep(SETTLED)
-            wake(int(os.environ.get("OPENBLAS_NUM_THREADS", 1)))
         start = now()
         state = side.forward(X)
         forward = now() - start
