@@ -65,8 +65,14 @@ def _resolution(w: Array, size: Array, residual: Array | None) -> Array:
 
 def moderate(size: Array) -> Array:
     """Members (...) with squares of gaps, and their inverses, that are normal numbers."""
-    info = namespace(size).finfo(size.dtype)
-    return (size > info.smallest_normal**0.25) & (size < info.max**0.25)
+    least, most = moderate_sizes(size)
+    return (size > least) & (size < most)
+
+
+def moderate_sizes(x: Array) -> tuple[float, float]:
+    """Between which numbers, in x's precision, that is so."""
+    info = namespace(x).finfo(x.dtype)
+    return float(info.smallest_normal) ** 0.25, float(info.max) ** 0.25
 
 
 def resolved(least: Array, worst: Array, size: Array, residual: Array | None) -> Array:

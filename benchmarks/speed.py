@@ -325,7 +325,8 @@ def draw(path: Path, cases: list[Case], head: str) -> None:
             axes.grid(alpha=0.3)
     for axes in grid[-1]:
         axes.set_xlabel("order n of the matrices")
-    grid[0][1].legend(*grid[0][0].get_legend_handles_labels(), loc="upper left")  # with NumPy, which has no vjp
+    entries = grid[0][0].get_legend_handles_labels()  # with NumPy, which has no vjp
+    figure.legend(*entries, loc="outside lower center", ncols=len(entries[0]))  # where it covers no line
     figure.suptitle(head.split(";")[0])
     figure.savefig(path, dpi=110)
     plt.close(figure)

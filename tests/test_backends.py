@@ -102,16 +102,14 @@ def test_reductions_over_rows_of_many_matrices(n: int, name: str) -> None:
         np.testing.assert_array_equal(kept, there)
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (500, 2, 2), (40, 8, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3, 3), (500, 2, 2), (40, 8, 5)], ids=str)
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_first_in_a_column(lib: Any, shape: tuple[int, ...], share: float) -> None:
     """Of columns with none, one and several, in either order in memory, which it keeps."""
     where = np.random.default_rng(0).uniform(size=shape) < share
-    where[..., :, 0] = np.arange(shape[-2])[:, None].T == 1
+    where[..., 0] = np.arange(shape[-2]) == 1
     expected = where & (np.cumsum(where, axis=-2) == 1)
     np.testing.assert_array_equal(host(first(lib.array(where))), expected)
-    if len(shape) == 2:
-        return
     spread = np.moveaxis(np.ascontiguousarray(np.moveaxis(where, 0, -1)), -1, 0)
     assert first(spread).strides == spread.strides
     np.testing.assert_array_equal(first(spread), expected)
@@ -121,12 +119,8 @@ def test_a_few_numbers_are_seen_to_be_finite() -> None:
     plain = namespace(np.ones(1)).plain_finite
     for x in ([1.0, -2.0], [1j, 0.0], []):
         assert plain(np.array(x))
-    for x in (
-        [np.nan, 1.0],
-        [np.inf, -np.inf],
-        [complex(1, np.inf), 0.0],
-        [1e200, 1.0],
-    ):  # the last are looked at again
+    overflows = [1e200, 1.0]  # when squared: looked at again
+    for x in ([np.nan, 1.0], [np.inf, -np.inf], [complex(1, np.inf), 0.0], overflows):
         assert not plain(np.array(x))
 
 

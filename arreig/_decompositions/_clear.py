@@ -9,11 +9,10 @@ from .._array_api import column_norm, namespace, real
 from .._backends import backend_for
 from .._degeneracy import Mask, Raise, moderate
 from .._rules import _estimate as estimate
-from .._rules import _numbers
 from .._rules._checks import loss_noise
 from .._rules._distinct import DistinctAdjointEquation
 from .._types import Array
-from . import _inputs
+from . import _inputs, _numbers
 from ._flags import Flag, raised, wanted
 
 if TYPE_CHECKING:

@@ -13,11 +13,10 @@ from .._degeneracy import Smooth, numerically_equal, transitive_closure
 from .._errors import ArreigError, InputError, InputTypeError, kind
 from .._gauge import Gauge
 from .._perturb import Perturb
-from .._rules import _numbers
 from .._rules._pencil import Pencil, growth
 from .._split import Split
 from .._types import Array
-from . import _inputs, _pencil, _reports
+from . import _inputs, _numbers, _pencil, _reports
 from ._flags import Flag, failed, open_ones, readable, settle
 from ._options import Options, resolve
 

@@ -1,7 +1,8 @@
 """One matrix of order 2 or 3 in Python's own numbers, where an operation takes 50 ns; on an array it takes 1 us, however small.
 
-The formulas and bounds are those of `_gauge`, `_distinct`, `_estimate` and `_refinement`. What is not far from every bound is
-None, and left to them. A matrix is a list of rows, or as named one of columns.
+The formulas and bounds are those of the gauges and of the rules `_distinct`, `_estimate` and `_refinement`, which look at no
+number; this does. What is not far from every bound is None, and left to them. A matrix is a list of rows, or as named one of
+columns.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,10 +13,10 @@ from operator import mul
 from typing import Any, NamedTuple
 
 from .._array_api import relative_tolerance, roundoff
-from .._degeneracy import EQUAL, SINGULAR
+from .._degeneracy import EQUAL, SINGULAR, moderate_sizes
 from .._gauge import Canonical, Gauge, PhaseFree
-from ._estimate import SAFE
-from ._refinement import ROUNDING
+from .._rules._estimate import SAFE
+from .._rules._refinement import ROUNDING
 
 Vector = Sequence[complex]
 Matrix = Sequence[Vector]
@@ -26,7 +27,7 @@ class Precision(NamedTuple):
 
     u: float
     tolerance: float  # `relative_tolerance`
-    least: float  # numbers between these have squares that are normal
+    least: float  # `moderate_sizes`
     most: float
     bits: int
 
@@ -34,9 +35,8 @@ class Precision(NamedTuple):
 @cache
 def precision(xp: Any, dtype: Any) -> Precision:
     """That of a library's dtype."""
-    info, x = xp.finfo(dtype), xp.empty(0, dtype=dtype)
-    bounds = float(info.smallest_normal) ** 0.25, float(info.max) ** 0.25
-    return Precision(roundoff(x), relative_tolerance(x), *bounds, info.bits)
+    x = xp.empty(0, dtype=dtype)
+    return Precision(roundoff(x), relative_tolerance(x), *moderate_sizes(x), xp.finfo(dtype).bits)
 
 
 def norm(x: Iterable[complex]) -> float:
@@ -131,6 +131,7 @@ def gradient(
     lost: float,
     refine: Any,
 ) -> list[list[complex]] | None:
+    """gA = W [diag(gw) + conj(F) o (V^H gh)] V^H,  W = V^-H; OverflowError as for `norm`."""
     projected, u = _PROJECTED.get(type(gauge)), precision.u
     size = norm(chain(*A))
     if projected is None or not precision.least < size < precision.most:
